@@ -1,0 +1,240 @@
+// The contract between layers and arithmetic: memory and some thirty coarse operations, forward beside backward.
+//
+// Public operations check shapes once for all backends, count work (calls, FLOP, bytes) and then call the backend's own
+// `do_` function. An operation is asynchronous: its result is on the host only after `download` or `synchronize`.
+//
+// Rules for every implementation:
+// * Inputs come first, outputs last. Parameter gradients accumulate (+=, FP32 or f64); everything else is assigned (=).
+// * A result's bits depend on shapes, strides and values only: never on the number of threads, on addresses, or on an
+//   element's place in a row. No atomics, no order of summation that depends on who is ready first.
+// * Arithmetic is FP32 for f32 and bf16 views (accumulation included) and f64 for f64 views.
+//
+// Symbols: m rows of tokens (b * t), n outputs, k inputs, h hidden, b sequences, t tokens, a query heads, g key/value
+// heads, d head size, v vocabulary columns held here.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/view.h"
+
+namespace coxswain {
+
+enum class NormKind { layer, rms };
+enum class Activation { none, gelu, silu };  // gelu is the tanh form of GPT-2
+
+// A family of random numbers: Philox 4x32-10, counter = global element index, key = (seed, stream).
+struct RandomKey {
+  std::uint64_t seed = 0;
+  std::uint64_t stream = 0;
+};
+
+// Residual dropout. Row r, column c of the view is the global element (first_row + r) * columns + c.
+struct DropoutSpec {
+  float probability = 0.0f;
+  RandomKey key;
+  std::int64_t first_row = 0;
+};
+
+// Which keys a query may see, beside causality (always on): the band of GPT-3's sparse layers, and document borders.
+struct AttentionMask {
+  std::int64_t band = 0;        // query i sees keys i - band < j <= i; 0: all keys j <= i
+  TensorView document_start;    // i32 [b, t] or empty: index of the first token of the token's own document
+};
+
+struct LinearEpilogue {
+  TensorView bias;                               // [n] or empty: added to the product
+  Activation activation = Activation::none;
+  TensorView activated;                          // [m, n]: activation(y), if an activation is asked for
+};
+
+struct GradientEpilogue {
+  Activation activation = Activation::none;
+  TensorView pre_activation;                     // [m, k]: dx = (dy w) * activation'(pre_activation)
+};
+
+struct AdamWStep {
+  float learning_rate = 0;
+  float beta1 = 0.9f;
+  float beta2 = 0.95f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0;      // decoupled: w -= learning_rate * weight_decay * w
+  float gradient_scale = 1;    // clipping coefficient, applied to the gradient first
+  std::int64_t step = 1;       // for the bias corrections, from 1
+};
+
+// What one operation has cost since the last reset.
+struct OperationCost {
+  std::int64_t calls = 0;
+  double flops = 0;
+  double bytes = 0;    // least memory traffic: every operand once
+  double seconds = 0;  // only when timing is on
+};
+
+struct MemoryUse {
+  std::size_t in_use = 0;    // bytes held by live tensors
+  std::size_t peak = 0;      // highest in_use since the last reset
+  std::size_t reserved = 0;  // bytes taken from the system
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;  // "cpu", "cuda", "counting"
+
+  // ---- memory: 64-byte aligned, from pools that keep what is released, so that a settled step allocates nothing
+  void* allocate(std::size_t bytes);
+  void release(void* memory, std::size_t bytes) noexcept;
+  const MemoryUse& memory() const { return memory_; }
+  void reset_peak() { memory_.peak = memory_.in_use; }
+  virtual void synchronize() = 0;                                   // wait for everything asked for so far
+  void upload(const void* host, TensorView dst);                    // dense host memory -> view (dense)
+  void download(TensorView src, void* host);                        // view (dense) -> host, waits
+  void copy(TensorView src, TensorView dst);                        // same shape, any strides; converts the type
+  void fill(TensorView dst, double value);
+
+  // ---- linear: y[m, n] = x[m, k] w[n, k]^T. Views may be strided in rows; columns are dense.
+  void linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue = {});
+  void linear_input_gradient(TensorView dy, TensorView w, TensorView dx, const GradientEpilogue& epilogue = {});
+  void linear_weight_gradient(TensorView dy, TensorView x, TensorView dw);   // dw[n, k] += dy^T x
+  void bias_gradient(TensorView dy, TensorView dbias);                       // dbias[n] += sum of dy's rows
+
+  // ---- residual stream and norms: sum = x + dropout(delta + bias); y = norm(sum) * gamma + beta
+  struct ResidualNorm {
+    NormKind kind = NormKind::layer;
+    float epsilon = 1e-5f;
+    TensorView x;            // [m, h]
+    TensorView delta, bias;  // [m, h], [h]; either may be empty
+    DropoutSpec dropout;
+    TensorView gamma, beta;  // [h]; beta empty for rms
+    TensorView sum;          // out [m, h]; empty if delta is
+    TensorView y;            // out [m, h]
+    TensorView stats;        // out f32 [m, 2]: mean (0 for rms), 1 / standard deviation
+  };
+  void residual_norm(const ResidualNorm& op);
+  struct NormGradient {
+    NormKind kind = NormKind::layer;
+    TensorView x, gamma, stats;  // what the norm saw: [m, h], [h], f32 [m, 2]
+    TensorView dy;               // [m, h]
+    TensorView dresidual;        // [m, h] or empty: gradient that reaches x beside the norm, added to dx
+    TensorView dx;               // out [m, h]
+    TensorView dgamma, dbeta;    // += [h] FP32; dbeta empty for rms
+  };
+  void norm_gradient(const NormGradient& op);
+  void residual_add(TensorView x, TensorView delta, TensorView bias, const DropoutSpec& dropout, TensorView sum);
+  void dropout_gradient(TensorView dsum, const DropoutSpec& dropout, TensorView ddelta);
+
+  // ---- gated feed-forward: y = activation(gate) * up
+  void gated(Activation activation, TensorView gate, TensorView up, TensorView y);
+  void gated_gradient(Activation activation, TensorView gate, TensorView up, TensorView dy, TensorView dgate,
+                      TensorView dup);
+
+  // ---- rotary positions, in place on heads [b, t, heads, d]; pairs are (i, i + d/2) as in LLaMA's published code.
+  // direction +1 rotates forward, -1 back (the gradient). positions i32 [b, t].
+  void rotary(TensorView heads, TensorView positions, double base, int direction);
+
+  // ---- attention: views [b, t, heads, d] of any stride over b, t and heads; a is a multiple of g
+  void attention(TensorView q, TensorView k, TensorView v, const AttentionMask& mask, float scale, TensorView out,
+                 TensorView log_sum_exp);  // out like q; f32 (f64) [b, a, t]
+  struct AttentionGradient {
+    TensorView q, k, v, out, log_sum_exp, dout;
+    AttentionMask mask;
+    float scale = 1;
+    TensorView dq, dk, dv;  // out
+  };
+  void attention_gradient(const AttentionGradient& op);
+
+  // ---- embedding. Rows [first_row, first_row + valid_rows) of the vocabulary are held in table [rows, h].
+  // y[r] = table[tokens[r] - first_row] where held, else 0.
+  void embedding(TensorView tokens, TensorView table, std::int64_t first_row, TensorView y);
+  void embedding_gradient(TensorView tokens, TensorView dy, std::int64_t first_row, TensorView dtable);  // += by row order
+
+  // ---- cross-entropy over a vocabulary in shards. logits [m, columns]; columns >= valid are padding and do not count.
+  // stats f32 [m, 3]: maximum, sum of exp(logit - maximum), logit of the target (0 if it is not held here)
+  void cross_entropy_stats(TensorView logits, TensorView targets, std::int64_t first_column, std::int64_t valid,
+                           TensorView stats);
+  // all shards' stats [shards, m, 3] -> loss [m] = log-sum-exp - target logit, log_sum_exp [m]; f32
+  void cross_entropy_combine(TensorView stats, TensorView loss, TensorView log_sum_exp);
+  // in place: logits <- (softmax - one_hot(target)) * weight[row]; padding columns <- 0. weight f32 [m]
+  void cross_entropy_gradient(TensorView targets, TensorView log_sum_exp, TensorView weight, std::int64_t first_column,
+                              std::int64_t valid, TensorView logits);
+
+  // ---- sums and updates
+  void add(TensorView a, TensorView b, TensorView sum);   // dense, one type; sum may be a or b
+  void weighted_sum(TensorView x, TensorView weight, TensorView out);  // f32 [n], f32 [n] -> f64 [1], one fixed order
+  // out[i] = sum of squares of x[i * block, (i + 1) * block) in double; f32 [n] -> f64 [ceil(n / block)]
+  void sum_of_squares(TensorView x, std::int64_t block, TensorView out);
+  // gradient, master, moments: f32 [n]. working: empty, or bf16 [n] that receives the rounded new master.
+  struct AdamW {
+    TensorView gradient, master, moment1, moment2, working;
+    AdamWStep step;
+  };
+  void adamw(const AdamW& op);
+
+  // ---- random: normal(0, deviation) by global index. dst [rows, columns] is the box at (first_row, first_column) of a
+  // tensor whose rows have global_columns elements. Box-Muller on Philox 4x32-10 words.
+  struct NormalFill {
+    RandomKey key;
+    double deviation = 1;
+    std::int64_t global_columns = 0, first_row = 0, first_column = 0;
+    TensorView dst;
+  };
+  void normal(const NormalFill& op);
+
+  // ---- work done, by operation name
+  const std::map<std::string, OperationCost>& costs() const { return costs_; }
+  void reset_costs() { costs_.clear(); }
+  void set_timing(bool on) { timing_ = on; }
+
+ protected:
+  virtual void* do_allocate(std::size_t bytes) = 0;  // from the system; throws std::bad_alloc
+  virtual void do_release(void* memory, std::size_t bytes) noexcept = 0;
+  virtual void do_upload(const void* host, TensorView dst) = 0;
+  virtual void do_download(TensorView src, void* host) = 0;
+  virtual void do_copy(TensorView src, TensorView dst) = 0;
+  virtual void do_fill(TensorView dst, double value) = 0;
+  virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
+  virtual void do_linear_input_gradient(TensorView dy, TensorView w, TensorView dx, const GradientEpilogue& epilogue) = 0;
+  virtual void do_linear_weight_gradient(TensorView dy, TensorView x, TensorView dw) = 0;
+  virtual void do_bias_gradient(TensorView dy, TensorView dbias) = 0;
+  virtual void do_residual_norm(const ResidualNorm& op) = 0;
+  virtual void do_norm_gradient(const NormGradient& op) = 0;
+  virtual void do_residual_add(TensorView x, TensorView delta, TensorView bias, const DropoutSpec& dropout,
+                               TensorView sum) = 0;
+  virtual void do_dropout_gradient(TensorView dsum, const DropoutSpec& dropout, TensorView ddelta) = 0;
+  virtual void do_gated(Activation activation, TensorView gate, TensorView up, TensorView y) = 0;
+  virtual void do_gated_gradient(Activation activation, TensorView gate, TensorView up, TensorView dy,
+                                 TensorView dgate, TensorView dup) = 0;
+  virtual void do_rotary(TensorView heads, TensorView positions, double base, int direction) = 0;
+  virtual void do_attention(TensorView q, TensorView k, TensorView v, const AttentionMask& mask, float scale,
+                            TensorView out, TensorView log_sum_exp) = 0;
+  virtual void do_attention_gradient(const AttentionGradient& op) = 0;
+  virtual void do_embedding(TensorView tokens, TensorView table, std::int64_t first_row, TensorView y) = 0;
+  virtual void do_embedding_gradient(TensorView tokens, TensorView dy, std::int64_t first_row, TensorView dtable) = 0;
+  virtual void do_cross_entropy_stats(TensorView logits, TensorView targets, std::int64_t first_column,
+                                      std::int64_t valid, TensorView stats) = 0;
+  virtual void do_cross_entropy_combine(TensorView stats, TensorView loss, TensorView log_sum_exp) = 0;
+  virtual void do_cross_entropy_gradient(TensorView targets, TensorView log_sum_exp, TensorView weight,
+                                         std::int64_t first_column, std::int64_t valid, TensorView logits) = 0;
+  virtual void do_add(TensorView a, TensorView b, TensorView sum) = 0;
+  virtual void do_weighted_sum(TensorView x, TensorView weight, TensorView out) = 0;
+  virtual void do_sum_of_squares(TensorView x, std::int64_t block, TensorView out) = 0;
+  virtual void do_adamw(const AdamW& op) = 0;
+  virtual void do_normal(const NormalFill& op) = 0;
+
+ private:
+  class Measure;  // counts one call, and times it when asked
+  std::multimap<std::size_t, void*> free_;  // released blocks by size, kept for the next request of that size
+  MemoryUse memory_;
+  std::map<std::string, OperationCost> costs_;
+  bool timing_ = false;
+};
+
+std::unique_ptr<Backend> make_cpu_backend();
+// Does no arithmetic and touches no memory: for `--check`, which runs the program's own step to learn what it needs.
+std::unique_ptr<Backend> make_counting_backend();
+
+}  // namespace coxswain

@@ -1,0 +1,39 @@
+// Sums in one fixed binary tree, whatever the number of ranks (Law 1).
+//
+// A tree over n leaves splits [first, last) at first + ceil((last - first) / 2) until single leaves are left. Every rank
+// holds a run of consecutive leaves, adds up the largest subtrees that lie in its run, exchanges those, and finishes the
+// tree: with as many ranks as leaves this has the volume of a ring reduction.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "parallel/communicator.h"
+
+namespace coxswain {
+
+// Half-open range of leaves that is a node of the tree.
+struct TreeNode {
+  int first = 0, last = 0;
+  friend bool operator==(const TreeNode&, const TreeNode&) = default;
+};
+// The largest nodes of the tree over `leaves` that tile [first, last), left to right.
+std::vector<TreeNode> covering_nodes(int first, int last, int leaves);
+
+// Adds up partials in tree order inside one rank. partials [local, ...] hold leaves [first, first + local) of `leaves`;
+// afterwards partials[node.first - first] holds the sum of each covering node. Returns those nodes.
+std::vector<TreeNode> reduce_local(Backend& backend, TensorView partials, int first, int leaves);
+
+// partials [local, rows, ...]: leaves of this rank (overwritten). out [rows / size, ...]: this rank's consecutive rows
+// of the whole sum. Collective over the group; every rank holds leaves / size leaves.
+void ordered_reduce_scatter(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
+                            const char* name);
+// The same with the row ranges given: rank r receives rows [starts[r], starts[r + 1]).
+void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, TensorView partials, int leaves,
+                                 const std::vector<std::int64_t>& starts, TensorView out, const char* name);
+// out [...]: the whole sum on every rank.
+void ordered_all_reduce(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
+                        const char* name);
+
+}  // namespace coxswain
