@@ -1,0 +1,13 @@
+#include "kernels/device.h"
+
+#include <stdexcept>
+
+namespace coxswain {
+
+void DeviceConfig::check() const {
+  if (kind == DeviceKind::cuda) {
+    throw std::invalid_argument("[device] kind = cuda: this build has no CUDA backend; use cpu or auto");
+  }
+}
+
+}  // namespace coxswain

@@ -1,0 +1,45 @@
+// Where tokens come from, and how text becomes tokens.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace coxswain {
+
+enum class TokenizerKind { bytes, gpt2 };
+
+// One part of a mixture: a token file, drawn from with this weight (they need not add up to one).
+struct DataSource {
+  std::string path;
+  double weight = 1.0;
+  friend bool operator==(const DataSource&, const DataSource&) = default;
+};
+
+struct DataConfig {
+  std::string source;          // token files "path" or "path:weight", separated by commas; or "synthetic"
+  std::string validation;      // a token file, held out; empty: none
+  bool document_mask = false;  // attention and positions end at document borders
+
+  // How text is cut into tokens; pretrain finds it in the token file, tokenize and generate need it.
+  TokenizerKind tokenizer = TokenizerKind::bytes;
+  std::string vocabulary_file;  // GPT-2's encoder.json (vocab.json)
+  std::string merges_file;      // GPT-2's vocab.bpe (merges.txt)
+
+  // Phase tokenize.
+  std::string input;              // text or JSONL files, separated by commas
+  std::string output;             // token file to write
+  std::string json_key = "text";  // field of a JSONL line that holds the document
+  std::string separator;          // between documents of a plain text; empty: a file is one document
+  double validation_share = 0.0;  // share of the documents that goes to `validation` instead of `output`
+
+  void check() const;  // what holds in every phase
+  bool synthetic() const { return source == "synthetic"; }
+
+  friend bool operator==(const DataConfig&, const DataConfig&) = default;
+};
+
+// "a.h5:0.6, b.h5:0.4" -> paths and weights. Throws Error(usage) naming [data] source.
+std::vector<DataSource> parse_sources(const std::string& list);
+std::vector<std::string> parse_paths(const std::string& list);  // "a.txt, b.txt"
+
+}  // namespace coxswain
