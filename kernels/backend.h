@@ -69,7 +69,7 @@ struct AdamWStep {
 // What one operation has cost since the last reset.
 struct OperationCost {
   std::int64_t calls = 0;
-  double flops = 0;
+  double flops = 0;    // of matrix products and attention; the others are bound by their traffic and count none
   double bytes = 0;    // least memory traffic: every operand once
   double seconds = 0;  // only when timing is on
 };
@@ -190,6 +190,7 @@ class Backend {
   void set_timing(bool on) { timing_ = on; }
 
  protected:
+  void release_pool() noexcept;  // gives the idle blocks back to the system; every derived destructor calls it
   virtual void* do_allocate(std::size_t bytes) = 0;  // from the system; throws std::bad_alloc
   virtual void do_release(void* memory, std::size_t bytes) noexcept = 0;
   virtual void do_upload(const void* host, TensorView dst) = 0;
@@ -226,8 +227,12 @@ class Backend {
   virtual void do_normal(const NormalFill& op) = 0;
 
  private:
-  class Measure;  // counts one call, and times it when asked
-  std::multimap<std::size_t, void*> free_;  // released blocks by size, kept for the next request of that size
+  class Measure;   // counts one call, and times it when asked
+  struct Blocks {  // of one size: those that wait for the next request, and how many there are in all
+    std::vector<void*> idle;
+    std::size_t count = 0;
+  };
+  std::map<std::size_t, Blocks> pool_;
   MemoryUse memory_;
   std::map<std::string, OperationCost> costs_;
   bool timing_ = false;

@@ -1,0 +1,280 @@
+// The public operations: check, count, do. And the pool of memory that every backend shares.
+#include "kernels/backend.h"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+
+#include "kernels/operation_checks.h"
+
+namespace coxswain {
+namespace {
+
+// A request of any size, zero included, is served with whole cache lines.
+std::size_t pool_size(std::size_t bytes) { return bytes == 0 ? 64 : (bytes + 63) / 64 * 64; }
+
+// Least traffic: every operand goes through memory once.
+template <class... Views>
+double traffic(const Views&... views) {
+  return (0.0 + ... + (views ? static_cast<double>(views.bytes()) : 0.0));
+}
+
+double product_flops(std::int64_t m, std::int64_t n, std::int64_t k) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+}
+
+// Multiply-adds over the pairs of query and key that causality and the band leave; document borders are not counted.
+double attention_flops(const TensorView& q, const AttentionMask& mask, double products) {
+  const auto t = static_cast<double>(q.shape[1]);
+  const double band = mask.band == 0 ? t : std::min(t, static_cast<double>(mask.band));
+  const double pairs = band * (band + 1) / 2 + (t - band) * band;
+  return 2.0 * products * static_cast<double>(q.shape[0] * q.shape[2] * q.shape[3]) * pairs;
+}
+
+}  // namespace
+
+class Backend::Measure {
+ public:
+  Measure(Backend& backend, const char* operation, double flops, double bytes)
+      : backend_(backend), cost_(backend.costs_[operation]) {
+    ++cost_.calls;
+    cost_.flops += flops;
+    cost_.bytes += bytes;
+  }
+
+  template <class Operation>
+  void run(const Operation& operation) {
+    if (!backend_.timing_) return operation();
+    using Clock = std::chrono::steady_clock;
+    backend_.synchronize();
+    const Clock::time_point start = Clock::now();
+    operation();
+    backend_.synchronize();
+    cost_.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+ private:
+  Backend& backend_;
+  OperationCost& cost_;
+};
+
+// ---- memory
+
+void* Backend::allocate(std::size_t bytes) {
+  const std::size_t size = pool_size(bytes);
+  Blocks& blocks = pool_[size];
+  void* memory = nullptr;
+  if (!blocks.idle.empty()) {
+    memory = blocks.idle.back();
+    blocks.idle.pop_back();
+  } else {
+    blocks.idle.reserve(blocks.count + 1);  // so that release never needs memory
+    try {
+      memory = do_allocate(size);
+    } catch (const std::bad_alloc&) {  // blocks of other sizes may be in the way
+      release_pool();
+      memory = do_allocate(size);
+    }
+    ++blocks.count;
+    memory_.reserved += size;
+  }
+  memory_.in_use += size;
+  memory_.peak = std::max(memory_.peak, memory_.in_use);
+  return memory;
+}
+
+void Backend::release(void* memory, std::size_t bytes) noexcept {
+  if (memory == nullptr) return;
+  const std::size_t size = pool_size(bytes);
+  pool_[size].idle.push_back(memory);
+  memory_.in_use -= size;
+}
+
+void Backend::release_pool() noexcept {
+  for (auto& [size, blocks] : pool_) {
+    for (void* memory : blocks.idle) do_release(memory, size);
+    memory_.reserved -= size * blocks.idle.size();
+    blocks.count -= blocks.idle.size();
+    blocks.idle.clear();
+  }
+}
+
+void Backend::upload(const void* host, TensorView dst) {
+  checks::transfer("upload", dst);
+  Measure(*this, "upload", 0, traffic(dst)).run([&] { do_upload(host, dst); });
+}
+
+void Backend::download(TensorView src, void* host) {
+  checks::transfer("download", src);
+  Measure(*this, "download", 0, traffic(src)).run([&] { do_download(src, host); });
+}
+
+void Backend::copy(TensorView src, TensorView dst) {
+  checks::copy(src, dst);
+  Measure(*this, "copy", 0, traffic(src, dst)).run([&] { do_copy(src, dst); });
+}
+
+void Backend::fill(TensorView dst, double value) {
+  Measure(*this, "fill", 0, traffic(dst)).run([&] { do_fill(dst, value); });
+}
+
+// ---- linear
+
+void Backend::linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) {
+  checks::linear(x, w, y, epilogue);
+  Measure(*this, "linear", product_flops(x.shape[0], w.shape[0], x.shape[1]),
+          traffic(x, w, y, epilogue.bias, epilogue.activated))
+      .run([&] { do_linear(x, w, y, epilogue); });
+}
+
+void Backend::linear_input_gradient(TensorView dy, TensorView w, TensorView dx, const GradientEpilogue& epilogue) {
+  checks::linear_input_gradient(dy, w, dx, epilogue);
+  Measure(*this, "linear_input_gradient", product_flops(dy.shape[0], w.shape[0], w.shape[1]),
+          traffic(dy, w, dx, epilogue.pre_activation))
+      .run([&] { do_linear_input_gradient(dy, w, dx, epilogue); });
+}
+
+void Backend::linear_weight_gradient(TensorView dy, TensorView x, TensorView dw) {
+  checks::linear_weight_gradient(dy, x, dw);
+  Measure(*this, "linear_weight_gradient", product_flops(dy.shape[0], dw.shape[0], dw.shape[1]), traffic(dy, x, dw, dw))
+      .run([&] { do_linear_weight_gradient(dy, x, dw); });
+}
+
+void Backend::bias_gradient(TensorView dy, TensorView dbias) {
+  checks::bias_gradient(dy, dbias);
+  Measure(*this, "bias_gradient", 0, traffic(dy, dbias, dbias)).run([&] { do_bias_gradient(dy, dbias); });
+}
+
+// ---- residual stream, norms, activations, positions
+
+void Backend::residual_norm(const ResidualNorm& op) {
+  checks::residual_norm(op);
+  Measure(*this, "residual_norm", 0, traffic(op.x, op.delta, op.bias, op.gamma, op.beta, op.sum, op.y, op.stats))
+      .run([&] { do_residual_norm(op); });
+}
+
+void Backend::norm_gradient(const NormGradient& op) {
+  checks::norm_gradient(op);
+  Measure(*this, "norm_gradient", 0,
+          traffic(op.x, op.gamma, op.stats, op.dy, op.dresidual, op.dx, op.dgamma, op.dgamma, op.dbeta, op.dbeta))
+      .run([&] { do_norm_gradient(op); });
+}
+
+void Backend::residual_add(TensorView x, TensorView delta, TensorView bias, const DropoutSpec& dropout,
+                           TensorView sum) {
+  checks::residual_add(x, delta, bias, dropout, sum);
+  Measure(*this, "residual_add", 0, traffic(x, delta, bias, sum)).run([&] {
+    do_residual_add(x, delta, bias, dropout, sum);
+  });
+}
+
+void Backend::dropout_gradient(TensorView dsum, const DropoutSpec& dropout, TensorView ddelta) {
+  checks::dropout_gradient(dsum, dropout, ddelta);
+  Measure(*this, "dropout_gradient", 0, traffic(dsum, ddelta)).run([&] { do_dropout_gradient(dsum, dropout, ddelta); });
+}
+
+void Backend::gated(Activation activation, TensorView gate, TensorView up, TensorView y) {
+  checks::gated(gate, up, y);
+  Measure(*this, "gated", 0, traffic(gate, up, y)).run([&] { do_gated(activation, gate, up, y); });
+}
+
+void Backend::gated_gradient(Activation activation, TensorView gate, TensorView up, TensorView dy, TensorView dgate,
+                             TensorView dup) {
+  checks::gated_gradient(gate, up, dy, dgate, dup);
+  Measure(*this, "gated_gradient", 0, traffic(gate, up, dy, dgate, dup)).run([&] {
+    do_gated_gradient(activation, gate, up, dy, dgate, dup);
+  });
+}
+
+void Backend::rotary(TensorView heads, TensorView positions, double base, int direction) {
+  checks::rotary(heads, positions, direction);
+  Measure(*this, "rotary", 0, traffic(heads, heads, positions)).run([&] {
+    do_rotary(heads, positions, base, direction);
+  });
+}
+
+// ---- attention. Forward: q k^T and p v. Gradient: q k^T again, dv = p^T dout, dp = dout v^T, dq and dk from ds.
+
+void Backend::attention(TensorView q, TensorView k, TensorView v, const AttentionMask& mask, float scale,
+                        TensorView out, TensorView log_sum_exp) {
+  checks::attention("attention", q, k, v, mask, out, log_sum_exp);
+  Measure(*this, "attention", attention_flops(q, mask, 2), traffic(q, k, v, mask.document_start, out, log_sum_exp))
+      .run([&] { do_attention(q, k, v, mask, scale, out, log_sum_exp); });
+}
+
+void Backend::attention_gradient(const AttentionGradient& op) {
+  checks::attention_gradient(op);
+  Measure(*this, "attention_gradient", attention_flops(op.q, op.mask, 5),
+          traffic(op.q, op.k, op.v, op.out, op.log_sum_exp, op.dout, op.mask.document_start, op.dq, op.dk, op.dv))
+      .run([&] { do_attention_gradient(op); });
+}
+
+// ---- embedding: of the table, as many rows as there are tokens pass through memory
+
+void Backend::embedding(TensorView tokens, TensorView table, std::int64_t first_row, TensorView y) {
+  checks::embedding(tokens, table, y);
+  Measure(*this, "embedding", 0, traffic(tokens, y, y)).run([&] { do_embedding(tokens, table, first_row, y); });
+}
+
+void Backend::embedding_gradient(TensorView tokens, TensorView dy, std::int64_t first_row, TensorView dtable) {
+  checks::embedding_gradient(tokens, dy, dtable);
+  const double rows = 2.0 * static_cast<double>(dy.elements()) * static_cast<double>(size_of(dtable.dtype));
+  Measure(*this, "embedding_gradient", 0, traffic(tokens, dy) + rows).run([&] {
+    do_embedding_gradient(tokens, dy, first_row, dtable);
+  });
+}
+
+// ---- cross-entropy
+
+void Backend::cross_entropy_stats(TensorView logits, TensorView targets, std::int64_t first_column, std::int64_t valid,
+                                  TensorView stats) {
+  checks::cross_entropy_stats(logits, targets, valid, stats);
+  Measure(*this, "cross_entropy_stats", 0, traffic(logits, targets, stats)).run([&] {
+    do_cross_entropy_stats(logits, targets, first_column, valid, stats);
+  });
+}
+
+void Backend::cross_entropy_combine(TensorView stats, TensorView loss, TensorView log_sum_exp) {
+  checks::cross_entropy_combine(stats, loss, log_sum_exp);
+  Measure(*this, "cross_entropy_combine", 0, traffic(stats, loss, log_sum_exp)).run([&] {
+    do_cross_entropy_combine(stats, loss, log_sum_exp);
+  });
+}
+
+void Backend::cross_entropy_gradient(TensorView targets, TensorView log_sum_exp, TensorView weight,
+                                     std::int64_t first_column, std::int64_t valid, TensorView logits) {
+  checks::cross_entropy_gradient(targets, log_sum_exp, weight, valid, logits);
+  Measure(*this, "cross_entropy_gradient", 0, traffic(targets, log_sum_exp, weight, logits, logits)).run([&] {
+    do_cross_entropy_gradient(targets, log_sum_exp, weight, first_column, valid, logits);
+  });
+}
+
+// ---- sums, updates, random
+
+void Backend::add(TensorView a, TensorView b, TensorView sum) {
+  checks::add(a, b, sum);
+  Measure(*this, "add", 0, traffic(a, b, sum)).run([&] { do_add(a, b, sum); });
+}
+
+void Backend::weighted_sum(TensorView x, TensorView weight, TensorView out) {
+  checks::weighted_sum(x, weight, out);
+  Measure(*this, "weighted_sum", 0, traffic(x, weight, out)).run([&] { do_weighted_sum(x, weight, out); });
+}
+
+void Backend::sum_of_squares(TensorView x, std::int64_t block, TensorView out) {
+  checks::sum_of_squares(x, block, out);
+  Measure(*this, "sum_of_squares", 0, traffic(x, out)).run([&] { do_sum_of_squares(x, block, out); });
+}
+
+void Backend::adamw(const AdamW& op) {
+  checks::adamw(op);
+  Measure(*this, "adamw", 0, traffic(op.gradient, op.working) + 2 * traffic(op.master, op.moment1, op.moment2))
+      .run([&] { do_adamw(op); });
+}
+
+void Backend::normal(const NormalFill& op) {
+  checks::normal(op);
+  Measure(*this, "normal", 0, traffic(op.dst)).run([&] { do_normal(op); });
+}
+
+}  // namespace coxswain

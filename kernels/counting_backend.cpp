@@ -1,0 +1,59 @@
+// A backend without arithmetic and without memory: the program's own step runs dry on it, and its counts and its pool
+// tell what the step would do and hold. Addresses are distinct numbers that nobody may look through.
+#include <cstring>
+
+#include "kernels/backend.h"
+
+namespace coxswain {
+namespace {
+
+class CountingBackend final : public Backend {
+ public:
+  ~CountingBackend() override { release_pool(); }
+  std::string name() const override { return "counting"; }
+  void synchronize() override {}
+
+ protected:
+  void* do_allocate(std::size_t bytes) override {
+    void* memory = reinterpret_cast<void*>(next_);
+    next_ += bytes;
+    return memory;
+  }
+  void do_release(void*, std::size_t) noexcept override {}
+  void do_upload(const void*, TensorView) override {}
+  void do_download(TensorView src, void* host) override { std::memset(host, 0, src.bytes()); }
+  void do_copy(TensorView, TensorView) override {}
+  void do_fill(TensorView, double) override {}
+  void do_linear(TensorView, TensorView, TensorView, const LinearEpilogue&) override {}
+  void do_linear_input_gradient(TensorView, TensorView, TensorView, const GradientEpilogue&) override {}
+  void do_linear_weight_gradient(TensorView, TensorView, TensorView) override {}
+  void do_bias_gradient(TensorView, TensorView) override {}
+  void do_residual_norm(const ResidualNorm&) override {}
+  void do_norm_gradient(const NormGradient&) override {}
+  void do_residual_add(TensorView, TensorView, TensorView, const DropoutSpec&, TensorView) override {}
+  void do_dropout_gradient(TensorView, const DropoutSpec&, TensorView) override {}
+  void do_gated(Activation, TensorView, TensorView, TensorView) override {}
+  void do_gated_gradient(Activation, TensorView, TensorView, TensorView, TensorView, TensorView) override {}
+  void do_rotary(TensorView, TensorView, double, int) override {}
+  void do_attention(TensorView, TensorView, TensorView, const AttentionMask&, float, TensorView, TensorView) override {}
+  void do_attention_gradient(const AttentionGradient&) override {}
+  void do_embedding(TensorView, TensorView, std::int64_t, TensorView) override {}
+  void do_embedding_gradient(TensorView, TensorView, std::int64_t, TensorView) override {}
+  void do_cross_entropy_stats(TensorView, TensorView, std::int64_t, std::int64_t, TensorView) override {}
+  void do_cross_entropy_combine(TensorView, TensorView, TensorView) override {}
+  void do_cross_entropy_gradient(TensorView, TensorView, TensorView, std::int64_t, std::int64_t, TensorView) override {}
+  void do_add(TensorView, TensorView, TensorView) override {}
+  void do_weighted_sum(TensorView, TensorView, TensorView) override {}
+  void do_sum_of_squares(TensorView, std::int64_t, TensorView) override {}
+  void do_adamw(const AdamW&) override {}
+  void do_normal(const NormalFill&) override {}
+
+ private:
+  std::uintptr_t next_ = 64;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_counting_backend() { return std::make_unique<CountingBackend>(); }
+
+}  // namespace coxswain
