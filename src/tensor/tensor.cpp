@@ -14,4 +14,9 @@ void Tensor::reset() noexcept {
   bytes_ = 0;
 }
 
+Tensor Tensor::reshaped(const Shape& shape) && {
+  view_ = view_.reshape(shape);
+  return std::move(*this);
+}
+
 }  // namespace coxswain

@@ -26,6 +26,8 @@ class Tensor {
   DType dtype() const { return view_.dtype; }
   explicit operator bool() const { return static_cast<bool>(view_); }
   void reset() noexcept;
+  // The same memory under another shape of as many elements.
+  Tensor reshaped(const Shape& shape) &&;
 
  private:
   void swap(Tensor& other) noexcept {

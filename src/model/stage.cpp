@@ -1,0 +1,58 @@
+#include "model/stage.h"
+
+#include <algorithm>
+
+namespace coxswain {
+
+Stage::Stage(const ModelContext& context, int index, int count) {
+  const int layers = context.config.layers;
+  first_layer_ = index * (layers / count) + std::min(index, layers % count);
+  const int own = layers / count + (index < layers % count ? 1 : 0);
+  if (index == 0) embedding_ = std::make_unique<Embedding>(context);
+  for (int i = 0; i < own; ++i) layers_.push_back(std::make_unique<Layer>(context, first_layer_ + i));
+  if (index == count - 1) head_ = std::make_unique<Head>(context);
+}
+
+Tensor Stage::forward(Tensor x, Recompute recompute, Saved& saved) {
+  if (embedding_) x = embedding_->forward(saved.batch);
+  saved.layers.resize(layers_.size());
+  for (std::size_t i = 0; i < layers_.size(); ++i)
+    x = layers_[i]->forward(std::move(x), saved.batch, recompute, saved.layers[i]);
+  if (!head_) return x;
+  head_->forward(std::move(x), saved.batch, saved.head);
+  return Tensor();
+}
+
+Tensor Stage::evaluate(Tensor x, Saved& saved) {
+  if (embedding_) x = embedding_->forward(saved.batch);
+  for (const auto& layer : layers_) {
+    Layer::Saved forgotten;
+    x = layer->forward(std::move(x), saved.batch, Recompute::none, forgotten);
+  }
+  if (!head_) return x;
+  head_->forward(std::move(x), saved.batch, saved.head);
+  return Tensor();
+}
+
+Tensor Stage::backward(Tensor dy, TensorView token_weights, Saved& saved) {
+  if (head_) dy = head_->backward(token_weights, saved.batch, saved.head);
+  for (std::size_t i = layers_.size(); i-- > 0;)
+    dy = layers_[i]->backward(std::move(dy), saved.batch, saved.layers[i]);
+  if (!embedding_) return dy;
+  embedding_->backward(dy, saved.batch);
+  return Tensor();
+}
+
+void Stage::visit(const ParameterVisitor& visitor) {
+  if (embedding_) embedding_->visit(visitor);
+  for (const auto& layer : layers_) layer->visit(visitor);
+  if (head_) head_->visit(visitor);
+}
+
+std::vector<Parameter> model_parameters(const ModelContext& context) {
+  std::vector<Parameter> parameters;
+  Stage(context, 0, 1).visit([&](Parameter& parameter) { parameters.push_back(parameter); });
+  return parameters;
+}
+
+}  // namespace coxswain

@@ -1,0 +1,51 @@
+// A run of layers that one pipeline rank computes: the first stage embeds, the last one ends in the head.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "model/embedding.h"
+#include "model/head.h"
+#include "model/layer.h"
+
+namespace coxswain {
+
+class Stage {
+ public:
+  // All that one micro-batch keeps here between forward and backward.
+  struct Saved {
+    Batch batch;
+    std::vector<Layer::Saved> layers;
+    Head::Saved head;
+  };
+
+  // Chunk `index` of `count`: layers are dealt in equal runs, the first chunks taking one more where they do not divide.
+  Stage(const ModelContext& context, int index, int count);
+
+  bool is_first() const { return embedding_ != nullptr; }
+  bool is_last() const { return head_ != nullptr; }
+  // x [m / P_t, h], empty on the first stage -> the same for the next stage, empty on the last one.
+  Tensor forward(Tensor x, Recompute recompute, Saved& saved);
+  // Forward without a backward to come: keeps nothing but the head's results.
+  Tensor evaluate(Tensor x, Saved& saved);
+  // dy, empty on the last stage, where token_weights (f32 [m]) stand for it -> dx, empty on the first stage.
+  Tensor backward(Tensor dy, TensorView token_weights, Saved& saved);
+  void visit(const ParameterVisitor& visitor);
+
+  Embedding* embedding() { return embedding_.get(); }
+  Head* head() { return head_.get(); }
+  int first_layer() const { return first_layer_; }
+  int layers() const { return static_cast<int>(layers_.size()); }
+
+ private:
+  int first_layer_ = 0;
+  std::unique_ptr<Embedding> embedding_;
+  std::vector<std::unique_ptr<Layer>> layers_;
+  std::unique_ptr<Head> head_;
+};
+
+// Every parameter of the whole model in its one order, without memory: names and places.
+std::vector<Parameter> model_parameters(const ModelContext& context);
+
+}  // namespace coxswain
