@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/view.h"
@@ -18,27 +19,43 @@ namespace coxswain {
 // A transfer under way; finished when waited for or destroyed.
 class Request {
  public:
-  class State;
-  Request();
-  explicit Request(std::unique_ptr<State> state);
-  Request(Request&&) noexcept;
-  Request& operator=(Request&&) noexcept;
-  ~Request();
-  void wait();
+  class State {
+   public:
+    virtual ~State() = default;  // finishes the transfer
+    virtual void wait() = 0;
+  };
+  Request() = default;
+  explicit Request(std::unique_ptr<State> state) : state_(std::move(state)) {}
+  void wait() {
+    if (state_) state_->wait();
+    state_.reset();
+  }
 
  private:
   std::unique_ptr<State> state_;
 };
+
+// Called around every blocking operation (name, true) and (name, false); for hang detection.
+using CommunicationHook = std::function<void(const char* name, bool entering)>;
 
 class Communicator {
  public:
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  virtual bool planned() const { return false; }   // moves nothing
+  virtual bool planned() const { return false; }  // moves nothing
+
+  // Groups that are split off later take the hook over.
+  void set_hook(CommunicationHook hook) { hook_ = std::move(hook); }
+  const CommunicationHook& hook() const { return hook_; }
+  // What an error message calls this rank: "tensor 1 of 2, pipeline 0 of 2, data 3 of 4". Empty until a grid sets it.
+  void set_coordinates(const std::string& coordinates) { coordinates_ = coordinates; }
+  const std::string& coordinates() const { return coordinates_; }
 
   // ---- tensors (memory of the backend)
-  virtual Request send(TensorView data, int to, const char* name) = 0;       // data must live until waited for
+  // Data must live until waited for. Between two ranks, messages of one name arrive in the order of sending; messages
+  // of different names do not wait for each other. `name` must be the same on both sides.
+  virtual Request send(TensorView data, int to, const char* name) = 0;
   virtual Request receive(TensorView data, int from, const char* name) = 0;
   // out [size, piece...]: rank r's piece becomes out[r]
   virtual void all_gather(TensorView piece, TensorView out, const char* name) = 0;
@@ -60,15 +77,18 @@ class Communicator {
 
   // ---- groups: ranks with the same color, ordered by key. A planned group is cut by arithmetic: see process_grid.
   virtual std::unique_ptr<Communicator> split(int color, int key, const char* name) = 0;
+
+ private:
+  CommunicationHook hook_;
+  std::string coordinates_;
 };
 
 std::unique_ptr<Communicator> make_planned_communicator(int rank, int size);
 
-// Called around every blocking operation (name, true) and (name, false); for hang detection.
-using CommunicationHook = std::function<void(const char* name, bool entering)>;
-
-// Starts MPI, runs the body with the world, ends MPI. An Error that every rank throws is printed once and its code
-// returned; one that a single rank throws ends the job by MPI_Abort(code) after its rank and node were printed.
+// Starts MPI, runs the body with the world, ends MPI. An Error found on every rank is printed once, to standard error,
+// and all return its code; any other exception ends the job by MPI_Abort(code) after the rank, its place in the grid
+// and its node were printed (see base/error.h). Otherwise returns the largest of the values that the ranks' bodies
+// returned. Do nothing after it: mpirun ends the other ranks as soon as one returns a code other than 0.
 int run_spmd(int argc, char** argv, const std::function<int(Communicator& world)>& body);
 
 }  // namespace coxswain

@@ -1,8 +1,8 @@
 // Sums in one fixed binary tree, whatever the number of ranks (Law 1).
 //
-// A tree over n leaves splits [first, last) at first + ceil((last - first) / 2) until single leaves are left. Every rank
-// holds a run of consecutive leaves, adds up the largest subtrees that lie in its run, exchanges those, and finishes the
-// tree: with as many ranks as leaves this has the volume of a ring reduction.
+// A tree over n leaves splits [first, last) at first + ceil((last - first) / 2) until single leaves are left. Every
+// rank holds a run of consecutive leaves, adds up the largest subtrees that lie in its run, exchanges those, and
+// finishes the tree: with as many ranks as leaves this has the volume of a ring reduction.
 #pragma once
 
 #include <cstdint>

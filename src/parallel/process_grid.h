@@ -13,10 +13,10 @@ namespace coxswain {
 struct GridConfig {
   int tensor = 1;
   int pipeline = 1;
-  int data = 0;             // 0: ranks / (tensor x pipeline)
-  int tensor_shards = 0;    // 0: tensor
-  int data_shards = 0;      // 0: data
-  int virtual_stages = 1;   // model chunks a pipeline rank
+  int data = 0;            // 0: ranks / (tensor x pipeline)
+  int tensor_shards = 0;   // 0: tensor
+  int data_shards = 0;     // 0: data
+  int virtual_stages = 1;  // model chunks a pipeline rank
 
   // Fills the defaults in. Throws Error(usage) that names the key if the grid cannot hold `ranks` ranks or shards do
   // not divide. ranks = 0: the deck alone decides (--check).

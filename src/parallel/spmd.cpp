@@ -1,0 +1,123 @@
+// run_spmd: the frame around the program on every rank. What ends a job: the body's value, an error that all ranks meet
+// (agreed on, printed once) or an error on one rank (MPI_Abort at once, so that nobody waits for this rank).
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <new>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "base/error.h"
+#include "parallel/mpi_communicator.h"
+#include "parallel/mpi_support.h"
+
+namespace coxswain {
+
+namespace {
+
+constexpr std::chrono::seconds kAgreementLimit{10};
+
+struct Outcome {
+  int code = 0;
+  bool failed = false;
+  bool everywhere = false;
+  std::string message;
+};
+
+Outcome run_body(Communicator& world, const std::function<int(Communicator&)>& body) {
+  const auto alone = [](ExitCode code, const std::string& message) {
+    return Outcome{static_cast<int>(code), true, false, message};
+  };
+  try {
+    return Outcome{body(world), false, false, ""};
+  } catch (const Error& error) {
+    return Outcome{static_cast<int>(error.code()), true, error.everywhere(), error.what()};
+  } catch (const std::system_error& error) {  // files and streams
+    return alone(ExitCode::input_output, error.what());
+  } catch (const std::bad_alloc&) {
+    return alone(ExitCode::internal, "out of memory");
+  } catch (const std::exception& error) {
+    return alone(ExitCode::internal, error.what());
+  } catch (...) {
+    return alone(ExitCode::internal, "unknown exception");
+  }
+}
+
+[[noreturn]] void abort_job(const Communicator& world, const Outcome& outcome) {
+  char host[256] = "?";
+  gethostname(host, sizeof host - 1);
+  const std::string place = world.coordinates().empty() ? "" : " (" + world.coordinates() + ")";
+  std::fprintf(stderr, "coxswain: rank %d of %d%s on %s: %s\n", world.rank(), world.size(), place.c_str(), host,
+               outcome.message.c_str());
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, outcome.code);
+  std::_Exit(outcome.code);
+}
+
+// All ranks learn the largest code, and which rank speaks for those that met an error. False if somebody did not come
+// in time, which only a failed rank minds: the others may be working still.
+bool agree(MPI_Comm group, int rank, const Outcome& outcome, std::array<int, 2>& agreed) {
+  const std::array<int, 2> own = {outcome.failed ? rank : INT_MAX, -outcome.code};
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Iallreduce(own.data(), agreed.data(), 2, MPI_INT, MPI_MIN, group, &request), "MPI_Iallreduce", "end");
+  // Ranks give up one after the other, so that the first one's message is the only one.
+  const auto limit = kAgreementLimit + std::chrono::milliseconds(100) * std::min(rank, 50);
+  const auto start = std::chrono::steady_clock::now();
+  for (int done = 0; true;) {
+    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test", "end");
+    if (done != 0) return true;
+    if (outcome.failed && std::chrono::steady_clock::now() - start > limit) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // leaves the core to those that work still
+  }
+}
+
+// More ranks than cores: a rank that spins while it waits takes the time of the one it waits for.
+void yield_where_crowded() {
+  const char* const local = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  cpu_set_t cores;
+  if (local == nullptr || sched_getaffinity(0, sizeof cores, &cores) != 0) return;
+  if (std::atoi(local) > CPU_COUNT(&cores)) setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+}
+
+}  // namespace
+
+int run_spmd(int argc, char** argv, const std::function<int(Communicator& world)>& body) {
+  yield_where_crowded();
+  int provided = 0;
+  if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
+    std::fprintf(stderr, "coxswain: MPI cannot be started with MPI_THREAD_FUNNELED\n");
+    return static_cast<int>(ExitCode::internal);
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  std::array<int, 2> agreed = {INT_MAX, 0};
+  Outcome outcome;
+  {
+    MPI_Comm own = MPI_COMM_NULL, ending = MPI_COMM_NULL;
+    MPI_Comm_dup(MPI_COMM_WORLD, &own);
+    MPI_Comm_dup(MPI_COMM_WORLD, &ending);
+    MpiCommunicator world(own);
+    outcome = run_body(world, body);
+    if (outcome.failed && !outcome.everywhere) abort_job(world, outcome);
+    if (!agree(ending, world.rank(), outcome, agreed)) {
+      outcome.message += "\n(not every rank met this error: the job is aborted)";
+      abort_job(world, outcome);
+    }
+    if (agreed[0] == world.rank()) {
+      std::fprintf(stderr, "coxswain: %s\n", outcome.message.c_str());
+      std::fflush(nullptr);
+    }
+    MPI_Comm_free(&ending);
+  }
+  MPI_Finalize();
+  return -agreed[1];
+}
+
+}  // namespace coxswain
