@@ -14,12 +14,6 @@ void CheckpointConfig::check() const {
   if (keep < 0) {
     throw Error(ExitCode::usage, fmt::format("[checkpoint] keep = {} must not be negative; 0 keeps all", keep));
   }
-  if (every > 0 && keep == 1) {
-    throw Error(
-        ExitCode::usage,
-        "[checkpoint] keep = 1 leaves nothing to fall back on while the next one is written; use 2 or more, or 0 "
-        "for all");
-  }
 }
 
 }  // namespace coxswain
