@@ -1,0 +1,133 @@
+// What the row-wise CPU kernels share: choice of the element type, rows of a view, scratch memory, and sums over a row
+// in one fixed order (16 lanes, then a tree), whatever the number of threads and the row's address.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/cpu/math.h"
+
+namespace coxswain {
+
+template <class T>
+struct TypeTag {
+  using type = T;
+};
+
+// Calls body(TypeTag<T>) for the element type of a view of numbers.
+template <class Body>
+void dispatch_type(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::f32:
+      return body(TypeTag<float>{});
+    case DType::bf16:
+      return body(TypeTag<bf16>{});
+    case DType::f64:
+      return body(TypeTag<double>{});
+    case DType::i32:
+      break;
+  }
+  throw std::invalid_argument(std::string("no arithmetic on ") + name_of(dtype));
+}
+
+// The rows of a matrix [m, n] whose columns are dense.
+template <class T>
+class Rows {
+ public:
+  Rows() = default;
+  explicit Rows(const TensorView& view) {
+    if (view.empty()) return;
+    data_ = view.as<T>();
+    stride_ = view.strides[0];
+  }
+  explicit operator bool() const { return data_ != nullptr; }
+  T* operator[](std::int64_t row) const { return data_ + row * stride_; }
+
+ private:
+  T* data_ = nullptr;
+  std::int64_t stride_ = 0;
+};
+
+// Memory for the length of one operation, from the backend's pool: a settled step takes nothing from the system.
+// Only for the thread that called the backend.
+template <class T>
+class Scratch {
+ public:
+  Scratch(Backend& backend, std::int64_t count)
+      : backend_(backend), bytes_(static_cast<std::size_t>(count) * sizeof(T)) {
+    data_ = static_cast<T*>(backend_.allocate(bytes_));
+  }
+  ~Scratch() { backend_.release(data_, bytes_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* data() const { return data_; }
+
+ private:
+  Backend& backend_;
+  std::size_t bytes_;
+  T* data_ = nullptr;
+};
+
+// A parameter vector [n] in the type of the arithmetic: itself, or converted. Null if the view is empty.
+template <class R>
+class RealVector {
+ public:
+  RealVector(Backend& backend, const TensorView& view)
+      : converted_(backend, view.empty() || view.dtype == dtype_of<R>() ? 0 : view.elements()) {
+    if (view.empty()) return;
+    if (view.dtype == dtype_of<R>()) {
+      data_ = view.as<R>();
+      return;
+    }
+    dispatch_type(view.dtype, [&](auto tag) {
+      convert_row(view.as<typename decltype(tag)::type>(), converted_.data(), view.elements());
+    });
+    data_ = converted_.data();
+  }
+  const R* data() const { return data_; }
+
+ private:
+  Scratch<R> converted_;
+  const R* data_ = nullptr;
+};
+
+inline constexpr std::int64_t kLanes = 16;
+
+// The sum of term(0), ..., term(n - 1).
+template <class R, class Term>
+[[gnu::always_inline]] inline R lane_sum(std::int64_t n, const Term& term) {
+  R lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+  }
+  for (std::int64_t lane = 0; i + lane < n; ++lane) lanes[lane] += term(i + lane);
+  for (std::int64_t half = kLanes / 2; half > 0; half /= 2)
+    for (std::int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+  return lanes[0];
+}
+
+// The greatest of `start` and x[0], ..., x[n - 1]; not-a-numbers are passed over.
+template <class T, class R>
+inline R lane_max(const T* x, std::int64_t n, R start) {
+  R lanes[kLanes];
+  for (R& lane : lanes) lane = start;
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      const R value = load(x[i + lane]);
+      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
+    }
+  }
+  for (; i < n; ++i) lanes[0] = std::max(lanes[0], static_cast<R>(load(x[i])));
+  return *std::max_element(lanes, lanes + kLanes);
+}
+
+// Work below this many elements is not worth waking the other threads for.
+inline constexpr std::int64_t kParallelElements = 8192;
+
+}  // namespace coxswain
