@@ -18,6 +18,10 @@ struct TreeNode {
   int first = 0, last = 0;
   friend bool operator==(const TreeNode&, const TreeNode&) = default;
 };
+// Where a node of more than one leaf is split.
+inline int middle(TreeNode node) { return node.first + (node.last - node.first + 1) / 2; }
+// Whether `left` and `right` are the two halves of one node of the tree over `leaves`.
+bool are_halves(TreeNode left, TreeNode right, int leaves);
 // The largest nodes of the tree over `leaves` that tile [first, last), left to right.
 std::vector<TreeNode> covering_nodes(int first, int last, int leaves);
 
@@ -25,8 +29,12 @@ std::vector<TreeNode> covering_nodes(int first, int last, int leaves);
 // afterwards partials[node.first - first] holds the sum of each covering node. Returns those nodes.
 std::vector<TreeNode> reduce_local(Backend& backend, TensorView partials, int first, int leaves);
 
-// partials [local, rows, ...]: leaves of this rank (overwritten). out [rows / size, ...]: this rank's consecutive rows
-// of the whole sum. Collective over the group; every rank holds leaves / size leaves.
+// ---- collective over the group, whose ranks hold leaves / size consecutive leaves each. `out` may be memory of the
+// partials: the own rows of one of them (reduce and scatter), or one of them (all-reduce). The partials are
+// overwritten.
+
+// partials [local, rows, ...]: leaves of this rank. out [rows / size, ...]: this rank's consecutive rows
+// of the whole sum.
 void ordered_reduce_scatter(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
                             const char* name);
 // The same with the row ranges given: rank r receives rows [starts[r], starts[r + 1]).
@@ -35,5 +43,15 @@ void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, TensorVi
 // out [...]: the whole sum on every rank.
 void ordered_all_reduce(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
                         const char* name);
+
+// The same for partials that were added up before (by reduce_local or a TreeSum): one sum for each covering node.
+struct NodeSum {
+  TreeNode node;
+  TensorView sum;  // [rows, ...]
+};
+void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
+                                 const std::vector<std::int64_t>& starts, TensorView out, const char* name);
+void ordered_all_reduce(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
+                        TensorView out, const char* name);
 
 }  // namespace coxswain

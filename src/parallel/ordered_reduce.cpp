@@ -1,0 +1,246 @@
+#include "parallel/ordered_reduce.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+#include "tensor/tensor.h"
+
+namespace coxswain {
+
+namespace {
+
+// Pieces in flight take at most this much memory; longer rows go in turns.
+constexpr std::int64_t kScratchBytes = std::int64_t{32} << 20;
+// Up to here (all ranks' bytes together) one exchange of everything is quicker than a scatter and a gather.
+constexpr std::size_t kSmallBytes = 128 << 10;
+// Ranges of elements start at multiples of this: 64 bytes in FP32.
+constexpr std::int64_t kGrain = 16;
+
+void require(bool holds, const char* name, const std::string& message) {
+  if (!holds) throw Error(ExitCode::internal, "ordered sum '" + std::string(name) + "': " + message);
+}
+
+void add_covering(TreeNode node, TreeNode held, std::vector<TreeNode>& nodes) {
+  if (node.last <= held.first || held.last <= node.first) return;
+  if (held.first <= node.first && node.last <= held.last) {
+    nodes.push_back(node);
+    return;
+  }
+  const int split = middle(node);
+  add_covering({node.first, split}, held, nodes);
+  add_covering({split, node.last}, held, nodes);
+}
+
+struct Range {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t size() const { return end - begin; }
+  Range turn(std::int64_t from, std::int64_t length) const {
+    return {std::min(begin + from, end), std::min(begin + from + length, end)};
+  }
+};
+
+// One sum across the group: every rank names the range of elements it wants, gets that range of every node in the tree
+// from the rank that holds it, and adds them up from the leaves to the root.
+class TreeExchange {
+ public:
+  TreeExchange(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves, const char* name)
+      : backend_(backend), group_(group), leaves_(leaves), name_(name) {
+    require(leaves > 0 && leaves % group.size() == 0, name,
+            std::to_string(leaves) + " leaves over " + std::to_string(group.size()) + " ranks");
+    const int local = leaves / group.size();
+    for (int r = 0; r < group.size(); ++r) {
+      begins_.push_back(nodes_.size());
+      for (const TreeNode node : covering_nodes(r * local, (r + 1) * local, leaves)) nodes_.push_back(node);
+    }
+    begins_.push_back(nodes_.size());
+    pieces_.resize(nodes_.size());
+    const std::size_t first = begins_[rank()];
+    require(sums.size() == begins_[rank() + 1] - first, name, "one sum for each node that covers the own leaves");
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      require(sums[i].node == nodes_[first + i] && sums[i].sum.shape == sums[0].sum.shape && sums[i].sum.is_dense() &&
+                  sums[i].sum.dtype == sums[0].sum.dtype,
+              name, "the sums must be dense, of one shape, and in the order of their nodes");
+      own_.push_back(sums[i].sum.flat());
+    }
+  }
+
+  // wanted[r]: rank r's range; out: this rank's range of the whole sum.
+  void run(const std::vector<Range>& wanted, TensorView out) {
+    std::int64_t longest = 0;
+    for (const Range& range : wanted) longest = std::max(longest, range.size());
+    const auto slots = static_cast<std::int64_t>(nodes_.size() - own_.size());
+    const auto width = static_cast<std::int64_t>(size_of(out.dtype));
+    const std::int64_t fits = kScratchBytes / (width * static_cast<std::int64_t>(nodes_.size()));
+    const std::int64_t length = std::min(longest, std::max(fits / kGrain, std::int64_t{1}) * kGrain);
+    Tensor scratch;
+    if (slots > 0 && longest > 0) scratch = Tensor(backend_, out.dtype, {slots, length});
+    for (std::int64_t from = 0; from < longest; from += length) {
+      std::vector<Range> turn;
+      for (const Range& range : wanted) turn.push_back(range.turn(from, length));
+      exchange(turn, scratch.view());
+      const Range mine = turn[rank()];
+      if (mine.size() > 0) add_up(out.slice(0, mine.begin - wanted[rank()].begin, mine.size()));
+    }
+  }
+
+ private:
+  std::size_t rank() const { return static_cast<std::size_t>(group_.rank()); }
+
+  void exchange(const std::vector<Range>& wanted, TensorView scratch) {
+    const Range mine = wanted[rank()];
+    const int size = group_.size();
+    std::vector<Request> transfers;
+    std::int64_t slot = 0;
+    for (std::size_t i = 0; i < own_.size(); ++i)
+      pieces_[begins_[rank()] + i] = own_[i].slice(0, mine.begin, mine.size());
+    for (int step = 1; step < size; ++step) {
+      const int from = (group_.rank() + size - step) % size;
+      const auto source = static_cast<std::size_t>(from);
+      for (std::size_t node = begins_[source]; node < begins_[source + 1] && mine.size() > 0; ++node) {
+        pieces_[node] = scratch[slot++].slice(0, 0, mine.size());
+        transfers.push_back(group_.receive(pieces_[node], from, name_));
+      }
+    }
+    for (int step = 1; step < size; ++step) {
+      const int to = (group_.rank() + step) % size;
+      const Range theirs = wanted[static_cast<std::size_t>(to)];
+      for (std::size_t i = 0; i < own_.size() && theirs.size() > 0; ++i)
+        transfers.push_back(group_.send(own_[i].slice(0, theirs.begin, theirs.size()), to, name_));
+    }
+    for (Request& transfer : transfers) transfer.wait();
+  }
+
+  void add_up(TensorView out) {
+    std::size_t next = 0;
+    const TensorView sum = add_up({0, leaves_}, next, out);
+    if (sum.data != out.data) backend_.copy(sum, out);
+  }
+
+  TensorView add_up(TreeNode node, std::size_t& next, TensorView out) {
+    if (nodes_[next] == node) return pieces_[next++];
+    const int split = middle(node);
+    const TensorView left = add_up({node.first, split}, next, {});
+    const TensorView right = add_up({split, node.last}, next, {});
+    const TensorView sum = out ? out : left;
+    backend_.add(left, right, sum);
+    return sum;
+  }
+
+  Backend& backend_;
+  Communicator& group_;
+  int leaves_;
+  const char* name_;
+  std::vector<TreeNode> nodes_;      // of all ranks, left to right
+  std::vector<std::size_t> begins_;  // rank r holds nodes [begins[r], begins[r + 1])
+  std::vector<TensorView> own_;      // flat
+  std::vector<TensorView> pieces_;   // the wanted range of every node
+};
+
+std::vector<NodeSum> sum_own_leaves(Backend& backend, const Communicator& group, TensorView partials, int leaves,
+                                    const char* name) {
+  const int local = leaves / group.size();
+  require(partials.rank() > 0 && partials.shape[0] == local && leaves % group.size() == 0, name,
+          "partials " + partials.shape.str() + " for " + std::to_string(leaves) + " leaves over " +
+              std::to_string(group.size()) + " ranks");
+  const int first = group.rank() * local;
+  std::vector<NodeSum> sums;
+  for (const TreeNode node : reduce_local(backend, partials, first, leaves))
+    sums.push_back({node, partials[node.first - first]});
+  return sums;
+}
+
+void add_node(Backend& backend, TensorView partials, int first, TreeNode node) {
+  if (node.last - node.first == 1) return;
+  const int split = middle(node);
+  add_node(backend, partials, first, {node.first, split});
+  add_node(backend, partials, first, {split, node.last});
+  backend.add(partials[node.first - first], partials[split - first], partials[node.first - first]);
+}
+
+}  // namespace
+
+bool are_halves(TreeNode left, TreeNode right, int leaves) {
+  TreeNode node{0, leaves};
+  while (node.last - node.first > 1 && node.first <= left.first && right.last <= node.last) {
+    const int split = middle(node);
+    if (left == TreeNode{node.first, split} && right == TreeNode{split, node.last}) return true;
+    node = right.last <= split ? TreeNode{node.first, split} : TreeNode{split, node.last};
+  }
+  return false;
+}
+
+std::vector<TreeNode> covering_nodes(int first, int last, int leaves) {
+  std::vector<TreeNode> nodes;
+  add_covering({0, leaves}, {first, last}, nodes);
+  return nodes;
+}
+
+std::vector<TreeNode> reduce_local(Backend& backend, TensorView partials, int first, int leaves) {
+  const auto nodes = covering_nodes(first, first + static_cast<int>(partials.shape[0]), leaves);
+  for (const TreeNode node : nodes) add_node(backend, partials, first, node);
+  return nodes;
+}
+
+void ordered_reduce_scatter(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
+                            const char* name) {
+  require(partials.rank() > 1 && partials.shape[1] % group.size() == 0, name,
+          "the rows of " + partials.shape.str() + " do not divide by " + std::to_string(group.size()) + " ranks");
+  std::vector<std::int64_t> starts;
+  for (int r = 0; r <= group.size(); ++r) starts.push_back(partials.shape[1] / group.size() * r);
+  ordered_reduce_scatter_rows(backend, group, partials, leaves, starts, out, name);
+}
+
+void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, TensorView partials, int leaves,
+                                 const std::vector<std::int64_t>& starts, TensorView out, const char* name) {
+  const auto sums = sum_own_leaves(backend, group, partials, leaves, name);
+  ordered_reduce_scatter_rows(backend, group, sums, leaves, starts, out, name);
+}
+
+void ordered_all_reduce(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
+                        const char* name) {
+  ordered_all_reduce(backend, group, sum_own_leaves(backend, group, partials, leaves, name), leaves, out, name);
+}
+
+void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
+                                 const std::vector<std::int64_t>& starts, TensorView out, const char* name) {
+  TreeExchange tree(backend, group, sums, leaves, name);
+  const TensorView& sum = sums[0].sum;
+  require(starts.size() == static_cast<std::size_t>(group.size()) + 1 && starts.front() == 0 && sum.rank() > 0 &&
+              starts.back() == sum.shape[0] && std::is_sorted(starts.begin(), starts.end()),
+          name, "the ranks' row ranges do not tile " + sum.shape.str());
+  const std::int64_t row = sum.shape.without_first().elements();
+  std::vector<Range> wanted;
+  for (std::size_t r = 0; r + 1 < starts.size(); ++r) wanted.push_back({starts[r] * row, starts[r + 1] * row});
+  require(out.elements() == wanted[static_cast<std::size_t>(group.rank())].size() && out.dtype == sum.dtype, name,
+          "the result " + out.shape.str() + " does not hold the own rows of " + sum.shape.str());
+  tree.run(wanted, out.flat());
+}
+
+void ordered_all_reduce(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
+                        TensorView out, const char* name) {
+  TreeExchange tree(backend, group, sums, leaves, name);
+  const TensorView whole = out.flat();
+  const std::int64_t elements = whole.elements();
+  require(sums[0].sum.elements() == elements && sums[0].sum.dtype == out.dtype, name,
+          "the result " + out.shape.str() + " does not hold a sum of " + sums[0].sum.shape.str());
+  const auto size = static_cast<std::size_t>(group.size());
+  if (size == 1 || out.bytes() * size <= kSmallBytes) {
+    tree.run(std::vector<Range>(size, Range{0, elements}), whole);
+    return;
+  }
+  std::vector<Range> wanted;
+  std::vector<std::int64_t> counts;
+  const std::int64_t grains = (elements + kGrain - 1) / kGrain;
+  const auto start = [&](std::int64_t r) { return std::min(grains * r / group.size() * kGrain, elements); };
+  for (int r = 0; r < group.size(); ++r) {
+    wanted.push_back({start(r), start(r + 1)});
+    counts.push_back(wanted.back().size());
+  }
+  const Range mine = wanted[static_cast<std::size_t>(group.rank())];
+  const TensorView own = whole.slice(0, mine.begin, mine.size());
+  tree.run(wanted, own);
+  group.all_gather_rows(own, whole, counts, name);
+}
+
+}  // namespace coxswain
