@@ -1,0 +1,102 @@
+#include "io/append_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "base/error.h"
+
+namespace coxswain {
+
+namespace {
+
+[[noreturn]] void fail(const std::string& what, const std::filesystem::path& path, int error) {
+  const char* advice = "";
+  if (error == ENOSPC || error == EDQUOT) advice = "; free some space, or move run.directory, and run again";
+  if (error == EACCES || error == EPERM || error == EROFS) advice = "; choose a run.directory that you can write";
+  throw Error(ExitCode::input_output, fmt::format("cannot {} {}: {}{}", what, path.string(), strerror(error), advice));
+}
+
+// Returns 0 or the errno that ended it.
+int write_all(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    if (written == 0) return ENOSPC;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
+}  // namespace
+
+AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail("open", path_, errno);
+}
+
+AppendFile::AppendFile(AppendFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+AppendFile::~AppendFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void AppendFile::append(std::string_view text) {
+  struct stat before {};
+  const bool regular = ::fstat(descriptor_, &before) == 0 && S_ISREG(before.st_mode);
+  const int error = write_all(descriptor_, text);
+  if (error == 0) return;
+  // A line that did not fit leaves no half behind. If even this fails, the next start repairs the file.
+  if (regular && ::ftruncate(descriptor_, before.st_size) != 0) errno = 0;
+  fail(fmt::format("append {} bytes to", text.size()), path_, error);
+}
+
+void AppendFile::sync() {
+  if (::fdatasync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) fail("sync", path_, errno);
+}
+
+void AppendFile::truncate(std::int64_t bytes) {
+  if (::ftruncate(descriptor_, bytes) != 0) fail("shorten", path_, errno);
+}
+
+std::string read_text_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return {};
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void replace_text_file(const std::filesystem::path& path, std::string_view text) {
+  const std::filesystem::path temporary = path.string() + ".tmp";
+  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail("open", temporary, errno);
+  int error = write_all(descriptor, text);
+  if (error == 0 && ::fsync(descriptor) != 0 && errno != EINVAL) error = errno;
+  if (::close(descriptor) != 0 && error == 0) error = errno;
+  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error == 0) return;
+  ::unlink(temporary.c_str());
+  fail(fmt::format("write {} bytes to", text.size()), path, error);
+}
+
+void create_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) fail("create the folder", path, error.value());
+}
+
+}  // namespace coxswain
