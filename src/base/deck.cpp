@@ -111,12 +111,18 @@ const DeckEntry* Deck::find(std::string_view name) const {
 }
 
 std::string Deck::located(const std::string& message) const {
-  const auto close = message.find("] ");
-  if (message.empty() || message.front() != '[' || close == std::string::npos) return path_ + ": " + message;
-  const std::string section = message.substr(1, close - 1);
-  const std::string key = message.substr(close + 2, message.find(' ', close + 2) - close - 2);
-  const DeckEntry* entry = find(section + "." + key);
-  return (entry ? entry->place : path_) + ": " + message;
+  std::string place = path_;
+  for (auto open = message.find('['); open != std::string::npos; open = message.find('[', open + 1)) {
+    const auto close = message.find("] ", open);
+    if (close == std::string::npos) break;
+    const auto end = message.find_first_of(" ;,:", close + 2);
+    const std::string key = message.substr(close + 2, end == std::string::npos ? end : end - close - 2);
+    if (const DeckEntry* entry = find(message.substr(open + 1, close - open - 1) + "." + key)) {
+      place = entry->place;
+      break;
+    }
+  }
+  return place + ": " + message;
 }
 
 std::string read_deck_text(const std::string& path) {

@@ -34,8 +34,8 @@ class Deck {
   const DeckEntry* find(std::string_view name) const;  // "section.key", or null
   bool has(std::string_view name) const { return find(name) != nullptr; }
 
-  // Puts the place in front of a message that begins "[section] key ...": where the key stands, or the deck's path if
-  // the value is a default.
+  // Puts a place in front of a message that names keys as "[section] key": that of the first one that stands here, or
+  // the deck's path if all of them are defaults.
   std::string located(const std::string& message) const;
 
  private:

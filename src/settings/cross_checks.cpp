@@ -1,0 +1,134 @@
+#include "settings/cross_checks.h"
+
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "base/deck.h"
+
+namespace coxswain {
+
+namespace {
+
+using Mistakes = std::vector<std::string>;
+
+// The key that the user wrote: shard counts default to the grid's own counts.
+std::string shard_key(const Deck& deck, const char* shards, const char* ranks) {
+  return deck.has(std::string("grid.") + shards) ? shards : ranks;
+}
+
+void check_tensor_shards(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+  const ModelConfig& model = settings.model;
+  const int shards = settings.grid.tensor_shards;
+  const int common = std::gcd(std::gcd(model.heads, model.kv_heads), model.feed_forward);
+  const std::pair<const char*, int> parts[] = {
+      {"heads", model.heads}, {"kv_heads", model.kv_heads}, {"feed_forward", model.feed_forward}};
+  for (const auto& [name, count] : parts) {
+    if (count % shards == 0) continue;
+    mistakes.push_back(fmt::format("[grid] {} = {} does not divide [model] {} = {}; use {}",
+                                   shard_key(deck, "tensor_shards", "tensor"), shards, name, count,
+                                   divisor_list(common)));
+    return;
+  }
+  const int rows = settings.batch.micro * settings.batch.length;
+  if (rows % shards != 0) {
+    mistakes.push_back(fmt::format(
+        "[batch] length = {} times [batch] micro = {} is {} rows, which [grid] {} = {} does "
+        "not divide; use a multiple of {}",
+        settings.batch.length, settings.batch.micro, rows, shard_key(deck, "tensor_shards", "tensor"), shards, shards));
+  }
+}
+
+void check_stages(const Settings& settings, const Deck&, Mistakes& mistakes) {
+  const int layers = settings.model.layers, pipeline = settings.grid.pipeline;
+  const int virtual_stages = settings.grid.virtual_stages;
+  if (layers % pipeline != 0) {
+    mistakes.push_back(fmt::format("[grid] pipeline = {} does not divide [model] layers = {}; use {}", pipeline, layers,
+                                   divisor_list(layers)));
+  } else if (layers / pipeline % virtual_stages != 0) {
+    mistakes.push_back(
+        fmt::format("[grid] virtual_stages = {} does not divide the {} layers of a pipeline rank "
+                    "([model] layers = {}, [grid] pipeline = {}); use {}",
+                    virtual_stages, layers / pipeline, layers, pipeline, divisor_list(layers / pipeline)));
+  }
+}
+
+void check_data_shards(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+  const BatchConfig& batch = settings.batch;
+  const int unit = settings.grid.data_shards * batch.micro;
+  const std::string product =
+      fmt::format("[grid] {} = {} times [batch] micro = {}", shard_key(deck, "data_shards", "data"),
+                  settings.grid.data_shards, batch.micro);
+  if (batch.global % unit != 0) {
+    const int below = batch.global / unit * unit;
+    mistakes.push_back(fmt::format("[batch] global = {} is not a multiple of {}; use {}", batch.global, product,
+                                   below > 0 ? fmt::format("{} or {}", below, below + unit) : fmt::format("{}", unit)));
+  }
+  if (batch.ramp_start > 0 && batch.ramp_start < unit) {
+    mistakes.push_back(
+        fmt::format("[batch] ramp_start = {} is less than {}; use {} or more", batch.ramp_start, product, unit));
+  }
+}
+
+void check_lengths(const Settings& settings, const Deck&, Mistakes& mistakes) {
+  const int context = settings.model.context;
+  if (settings.run.phase == "generate") {
+    if (settings.generate.max_new_tokens >= context) {
+      mistakes.push_back(
+          fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [model] context = {}; "
+                      "use less than {}",
+                      settings.generate.max_new_tokens, context, context));
+    }
+  } else if (settings.batch.length > context) {
+    mistakes.push_back(fmt::format("[batch] length = {} is longer than [model] context = {}; use {} or less",
+                                   settings.batch.length, context, context));
+  }
+}
+
+void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
+  const auto want = [&](bool given, const char* key, const char* what) {
+    if (!given)
+      mistakes.push_back(fmt::format("{} must be given for [run] phase = {}: {}", key, settings.run.phase, what));
+  };
+  const std::string& phase = settings.run.phase;
+  if (phase == "pretrain" || phase == "benchmark") want(settings.run.steps > 0, "[run] steps", "how long to run");
+  if (phase == "pretrain") want(!settings.data.source.empty(), "[data] source", "a token file, or synthetic");
+  if (phase == "tokenize") {
+    want(!settings.data.input.empty(), "[data] input", "text or JSONL files");
+    want(!settings.data.output.empty(), "[data] output", "the token file to write");
+    want(settings.data.validation_share == 0.0 || !settings.data.validation.empty(), "[data] validation",
+         "the token file that gets validation_share of the documents");
+  }
+  if (phase == "generate") {
+    want(!settings.generate.prompt.empty() || !settings.generate.prompts.empty(), "[generate] prompt",
+         "text to go on with, or prompts, a file of such texts");
+  }
+  if (phase == "pretrain" && settings.run.validate_every > 0 && !settings.data.synthetic()) {
+    want(!settings.data.validation.empty(), "[data] validation", "validate_every is on");
+  }
+}
+
+}  // namespace
+
+std::string divisor_list(int number) {
+  constexpr std::size_t kShown = 8;
+  std::vector<int> divisors;
+  for (int candidate = 1; candidate <= number; ++candidate) {
+    if (number % candidate == 0) divisors.push_back(candidate);
+  }
+  const bool more = divisors.size() > kShown;
+  if (more) divisors.resize(kShown);
+  return fmt::format("{}{}", fmt::join(divisors, ", "), more ? ", ..." : "");
+}
+
+std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck) {
+  Mistakes mistakes;
+  check_given(settings, deck, mistakes);
+  if (uses_model(settings.run.phase)) {
+    for (const auto& check : {check_tensor_shards, check_stages, check_lengths}) check(settings, deck, mistakes);
+    if (settings.run.phase != "generate") check_data_shards(settings, deck, mistakes);
+  }
+  return mistakes;
+}
+
+}  // namespace coxswain

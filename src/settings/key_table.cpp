@@ -1,0 +1,219 @@
+#include "settings/key_table.h"
+
+#include "model/presets.h"
+#include "settings/key_builder.h"
+
+namespace coxswain {
+
+namespace {
+
+constexpr auto kFree = OnRestart::free;
+
+void add_run(std::vector<Key>& keys) {
+  using C = RunConfig;
+  std::vector<std::pair<std::string, std::string>> phases;
+  for (const char* phase : {"pretrain", "tokenize", "generate", "benchmark"}) phases.emplace_back(phase, phase);
+  SectionBuilder<C>(keys, "run", &Settings::run)
+      .choice("phase", &C::phase, phases, {"", "what to do"})
+      .text("directory", &C::directory, "a folder", {"", "run directory: all that the run writes", kFree})
+      .number("steps", &C::steps, kNotNegative, {"steps", "length of the whole run, restarts included", kFree})
+      .number("seed", &C::seed, kNotNegative, {"", "of initial weights, data order, dropout and sampling"})
+      .number("wall_limit_minutes", &C::wall_limit_minutes, kNotNegative,
+              {"minutes", "save and stop with code 75 after this time; 0: no limit", kFree})
+      .number("validate_every", &C::validate_every, kNotNegative, {"steps", "between validations; 0: never", kFree})
+      .number("validation_batches", &C::validation_batches, kFromOne,
+              {"global batches", "held-out data of one validation", kFree})
+      .number("log_every", &C::log_every, kFromOne, {"steps", "between console lines", kFree});
+}
+
+void add_model_shape(std::vector<Key>& keys) {
+  using C = ModelConfig;
+  std::vector<std::pair<std::string, std::string>> presets;
+  for (const std::string& name : model_preset_names()) presets.emplace_back(name, name);
+  SectionBuilder<C>(keys, "model", &Settings::model)
+      // The shape itself is compared on restart, so its name may change.
+      .choice("preset", &C::preset, presets, {"", "published model that gives the defaults below", kFree})
+      .number("layers", &C::layers, kNotNegative, {"", "transformer blocks"})
+      .number("hidden", &C::hidden, kNotNegative, {"", "width of the residual stream"})
+      .number("heads", &C::heads, kNotNegative, {"", "query heads"})
+      .number("kv_heads", &C::kv_heads, kNotNegative, {"", "key and value heads, a divisor of heads; 0: heads"})
+      .number("head_size", &C::head_size, kNotNegative, {"", "width of a head; 0: hidden / heads"})
+      .number("feed_forward", &C::feed_forward, kNotNegative, {"", "inner width of the MLP; 0: 4 hidden"})
+      .number("vocabulary", &C::vocabulary, kNotNegative, {"tokens", "entries of the vocabulary, without padding"})
+      .number("context", &C::context, kNotNegative, {"tokens", "largest number of positions"})
+      .choice("norm", &C::norm, {{"layer", NormKind::layer}, {"rms", NormKind::rms}}, {"", "LayerNorm or RMSNorm"})
+      .number("norm_epsilon", &C::norm_epsilon, kPositive, {"", "added to the variance"})
+      .choice("norm_position", &C::norm_position, {{"pre", NormPosition::pre}, {"post", NormPosition::post}},
+              {"", "before each block (GPT-2) or after its residual sum (GPT-1)"});
+}
+
+void add_model_parts(std::vector<Key>& keys) {
+  using C = ModelConfig;
+  SectionBuilder<C>(keys, "model", &Settings::model)
+      .choice("activation", &C::activation, {{"gelu", Activation::gelu}, {"silu", Activation::silu}},
+              {"", "of the MLP; gelu is GPT-2's tanh form"})
+      .flag("gated", &C::gated, {"", "MLP is activation(gate) * up: SwiGLU with silu, GeGLU with gelu"})
+      .choice("positions", &C::positions, {{"learned", PositionKind::learned}, {"rotary", PositionKind::rotary}},
+              {"", "an embedding, or rotations of queries and keys"})
+      .number("rotary_base", &C::rotary_base, {.least = 1, .open_least = true}, {"", "longest wavelength / 2 pi"})
+      .flag("bias", &C::bias, {"", "linear layers have biases"})
+      .flag("tied_embeddings", &C::tied_embeddings, {"", "the output projection is the token embedding"})
+      .choice("banded_layers", &C::banded_layers,
+              {{"none", BandedLayers::none}, {"alternate", BandedLayers::alternate}},
+              {"", "alternate: layers 1, 3, 5 ... see the last `band` tokens only (GPT-3)"})
+      .number("band", &C::band, kFromOne, {"tokens", "width of a banded layer"})
+      .number("dropout", &C::dropout, {.least = 0, .most = 1, .open_most = true},
+              {"", "of a block's output, before the residual sum"})
+      .number("embedding_dropout", &C::embedding_dropout, {.least = 0, .most = 1, .open_most = true},
+              {"", "of the sum of embeddings"})
+      .number("initial_deviation", &C::initial_deviation, kPositive,
+              {"", "of normal initial weights; residual projections get 1/sqrt(2 layers) of it"})
+      .choice("precision", &C::precision, {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}},
+              {"", "of working weights and activations; masters and sums are FP32"})
+      .number("vocabulary_multiple", &C::vocabulary_multiple, kFromOne,
+              {"tokens", "a shard's part of the vocabulary is padded to a multiple; never stored"});
+}
+
+void add_grid(std::vector<Key>& keys) {
+  using C = GridConfig;
+  SectionBuilder<C>(keys, "grid", &Settings::grid)
+      .number("tensor", &C::tensor, kFromOne, {"ranks", "that share each layer", kFree})
+      .number("pipeline", &C::pipeline, kFromOne, {"ranks", "that share the layers out between them", kFree})
+      .number("data", &C::data, kNotNegative,
+              {"ranks", "that share the batch; 0: all ranks / (tensor x pipeline)", kFree})
+      .number("tensor_shards", &C::tensor_shards, kNotNegative,
+              {"", "pieces of every weight matrix, a multiple of tensor; fixes the bits; 0: tensor"})
+      .number("data_shards", &C::data_shards, kNotNegative,
+              {"", "pieces of every batch, a multiple of data; fixes the bits; 0: data"})
+      .number("virtual_stages", &C::virtual_stages, kFromOne,
+              {"", "interleaved pieces of the model a pipeline rank; smaller bubble, more messages", kFree});
+}
+
+void add_batch(std::vector<Key>& keys) {
+  using C = BatchConfig;
+  SectionBuilder<C>(keys, "batch", &Settings::batch)
+      .number("global", &C::global, kFromOne, {"sequences", "of one step, over all ranks"})
+      .number("micro", &C::micro, kFromOne, {"sequences", "of one micro-batch"})
+      .number("length", &C::length, kFromOne, {"tokens", "of one sequence"})
+      .choice("recompute", &C::recompute,
+              {{"none", Recompute::none}, {"selective", Recompute::selective}, {"full", Recompute::full}},
+              {"", "in backward, to save memory: nothing, attention's inside, whole layers", kFree})
+      .number("ramp_start", &C::ramp_start, kNotNegative, {"sequences", "of the first step; 0: no ramp"})
+      .number("ramp_tokens", &C::ramp_tokens, kNotNegative,
+              {"tokens", "over which the batch grows linearly to `global`"});
+}
+
+void add_optimizer(std::vector<Key>& keys) {
+  using C = OptimizerConfig;
+  constexpr Range kBelowOne{.least = 0, .most = 1, .open_most = true};
+  SectionBuilder<C>(keys, "optimizer", &Settings::optimizer)
+      .number("learning_rate", &C::learning_rate, kPositive, {"", "peak of the schedule", kFree})
+      .number("minimum_ratio", &C::minimum_ratio, {.least = 0, .most = 1},
+              {"", "floor of the schedule, as a share of the peak", kFree})
+      .number("warmup_steps", &C::warmup_steps, kNotNegative, {"steps", "of linear warm-up from 0", kFree})
+      .number("warmup_tokens", &C::warmup_tokens, kNotNegative, {"tokens", "the same, in tokens", kFree})
+      .number("decay_steps", &C::decay_steps, kNotNegative,
+              {"steps", "from the start to the floor; if both are 0: run.steps", kFree})
+      .number("decay_tokens", &C::decay_tokens, kNotNegative, {"tokens", "the same, in tokens", kFree})
+      .choice(
+          "schedule", &C::schedule,
+          {{"cosine", RateSchedule::cosine}, {"linear", RateSchedule::linear}, {"constant", RateSchedule::constant}},
+          {"", "after the warm-up", kFree})
+      .number("beta1", &C::beta1, kBelowOne, {"", "memory of Adam's first moment", kFree})
+      .number("beta2", &C::beta2, kBelowOne, {"", "memory of Adam's second moment", kFree})
+      .number("epsilon", &C::epsilon, kPositive, {"", "Adam's, outside the root", kFree})
+      .number("weight_decay", &C::weight_decay, kNotNegative, {"", "decoupled; not on norms and biases", kFree})
+      .number("clip_norm", &C::clip_norm, kNotNegative, {"", "of the global gradient; 0: off", kFree})
+      .choice("on_nan", &C::on_nan, {{"stop", NanPolicy::stop}, {"skip", NanPolicy::skip}},
+              {"", "a step whose loss or gradient is not finite: stop with code 76, or leave it out", kFree})
+      .number("max_skips", &C::max_skips, kNotNegative, {"steps", "left out in a row before the run stops", kFree});
+}
+
+void add_data(std::vector<Key>& keys) {
+  using C = DataConfig;
+  SectionBuilder<C>(keys, "data", &Settings::data)
+      .text("source", &C::source, "path[:weight], ... or synthetic", {"", "token files, drawn from by weight"})
+      .text("validation", &C::validation, "a path, or empty", {"", "token file of held-out text", kFree})
+      .flag("document_mask", &C::document_mask, {"", "attention and positions end at document borders"})
+      .choice("tokenizer", &C::tokenizer, {{"bytes", TokenizerKind::bytes}, {"gpt2", TokenizerKind::gpt2}},
+              {"", "of phases that read or write text", kFree})
+      .text("vocabulary_file", &C::vocabulary_file, "a path", {"", "GPT-2's encoder.json (vocab.json)", kFree})
+      .text("merges_file", &C::merges_file, "a path", {"", "GPT-2's vocab.bpe (merges.txt)", kFree})
+      .text("input", &C::input, "paths, ...", {"", "tokenize: text or JSONL files", kFree})
+      .text("output", &C::output, "a path", {"", "tokenize: token file to write", kFree})
+      .text("json_key", &C::json_key, "a name", {"", "tokenize: field of a JSONL line that holds the text", kFree})
+      .text("separator", &C::separator, "text with \\n and \\t, or empty",
+            {"", "tokenize: between documents of a plain text; empty: a file is one document", kFree})
+      .number("validation_share", &C::validation_share, {.least = 0, .most = 1, .open_most = true},
+              {"", "tokenize: share of the documents that goes to `validation`", kFree});
+}
+
+void add_checkpoint(std::vector<Key>& keys) {
+  using C = CheckpointConfig;
+  SectionBuilder<C>(keys, "checkpoint", &Settings::checkpoint)
+      .number("every", &C::every, kNotNegative, {"steps", "between checkpoints; 0: only at the end", kFree})
+      .number("keep", &C::keep, kNotNegative, {"", "newest checkpoints that stay; 0: all", kFree})
+      .flag("background", &C::background, {"", "write from a host copy while training goes on", kFree})
+      .flag("at_end", &C::at_end, {"", "one more after the last step", kFree});
+}
+
+void add_generate(std::vector<Key>& keys) {
+  using C = GenerateConfig;
+  SectionBuilder<C>(keys, "generate", &Settings::generate)
+      .text("prompt", &C::prompt, "text with \\n and \\t", {"", "one prompt", kFree})
+      .text("prompts", &C::prompts, "a path", {"", "file with one prompt a line", kFree})
+      .text("output", &C::output, "a path, or empty", {"", "file for the responses; empty: the console", kFree})
+      .number("max_new_tokens", &C::max_new_tokens, kFromOne, {"tokens", "longest response", kFree})
+      .number("temperature", &C::temperature, kNotNegative, {"", "0: always the likeliest token", kFree});
+}
+
+void add_device(std::vector<Key>& keys) {
+  SectionBuilder<DeviceConfig>(keys, "device", &Settings::device)
+      .choice("kind", &DeviceConfig::kind,
+              {{"auto", DeviceKind::automatic}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
+              {"", "processor that does the arithmetic", kFree});
+}
+
+}  // namespace
+
+const std::vector<Section>& deck_sections() {
+  static const std::vector<Section> sections = {
+      {"run", "which phase, where and how long"},
+      {"model", "shape of the decoder"},
+      {"grid", "how ranks share the work; only the shard counts touch the result"},
+      {"batch", "what one step trains on"},
+      {"optimizer", "AdamW and its learning rate"},
+      {"data", "where tokens come from"},
+      {"checkpoint", "when the run is saved"},
+      {"generate", "sampling from a model"},
+      {"device", "processor"},
+  };
+  return sections;
+}
+
+const std::vector<Key>& deck_keys() {
+  static const std::vector<Key> keys = [] {
+    std::vector<Key> all;
+    add_run(all);
+    add_model_shape(all);
+    add_model_parts(all);
+    add_grid(all);
+    add_batch(all);
+    add_optimizer(all);
+    add_data(all);
+    add_checkpoint(all);
+    add_generate(all);
+    add_device(all);
+    return all;
+  }();
+  return keys;
+}
+
+const Key* find_key(const std::string& full_name) {
+  for (const Key& key : deck_keys()) {
+    if (key.full_name() == full_name) return &key;
+  }
+  return nullptr;
+}
+
+}  // namespace coxswain

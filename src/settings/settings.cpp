@@ -1,0 +1,118 @@
+#include "settings/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/deck.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "model/presets.h"
+#include "settings/cross_checks.h"
+#include "settings/key_table.h"
+
+namespace coxswain {
+
+namespace {
+
+using Mistakes = std::vector<std::string>;
+
+void stop_at(const Mistakes& mistakes) {
+  if (!mistakes.empty()) throw Error(ExitCode::usage, fmt::format("{}", fmt::join(mistakes, "\n")));
+}
+
+// What the user probably meant by a key that is not in the table.
+std::string suggestion(const DeckEntry& entry) {
+  std::vector<std::string> sections, in_section, elsewhere, all;
+  for (const Section& section : deck_sections()) sections.push_back(section.name);
+  for (const Key& key : deck_keys()) {
+    if (key.section == entry.section) in_section.push_back(key.name);
+    if (key.name == entry.key) elsewhere.push_back(fmt::format("[{}] {}", key.section, key.name));
+    all.push_back(key.full_name());
+  }
+  if (!elsewhere.empty()) return fmt::format("did you mean {}?", fmt::join(elsewhere, " or "));
+  if (const std::string near = nearest_word(entry.key, in_section); !near.empty()) {
+    return fmt::format("did you mean {}?", near);
+  }
+  if (const std::string near = nearest_word(entry.name(), all); !near.empty()) {
+    const auto dot = near.find('.');
+    return fmt::format("did you mean [{}] {}?", near.substr(0, dot), near.substr(dot + 1));
+  }
+  if (in_section.empty()) return fmt::format("use one of the sections {}", fmt::join(sections, ", "));
+  return fmt::format("--help-deck {} lists the keys of this section", entry.section);
+}
+
+void apply(const DeckEntry& entry, Settings& settings, Mistakes& mistakes) {
+  const std::string said = fmt::format("{}: [{}] {} = {}", entry.place, entry.section, entry.key, entry.value);
+  const Key* key = find_key(entry.name());
+  if (key == nullptr) {
+    mistakes.push_back(fmt::format("{} is no known key; {}", said, suggestion(entry)));
+    return;
+  }
+  try {
+    key->set(settings, entry.value);
+  } catch (const std::invalid_argument& problem) {
+    const std::string unit = key->unit.empty() ? "" : fmt::format(" ({})", key->unit);
+    mistakes.push_back(fmt::format("{} {}; use {}{}", said, problem.what(), key->allowed, unit));
+  }
+}
+
+Settings apply_all(const Deck& deck) {
+  Settings settings;
+  Mistakes mistakes;
+  // The preset comes first: every other key of [model] overrides it, wherever it stands.
+  if (const DeckEntry* preset = deck.find("model.preset")) {
+    Mistakes reported_below;
+    apply(*preset, settings, reported_below);
+    if (reported_below.empty()) settings.model = model_preset(settings.model.preset);
+  }
+  for (const DeckEntry& entry : deck.entries()) apply(entry, settings, mistakes);
+  stop_at(mistakes);
+  return settings;
+}
+
+// Each module's own check; the message gets the place of the key that it names.
+void check_sections(Settings& settings, const Deck& deck, int ranks) {
+  Mistakes mistakes;
+  const auto check = [&](auto&& section_check) {
+    try {
+      section_check();
+    } catch (const Error& error) {
+      mistakes.push_back(deck.located(error.what()));
+    } catch (const std::invalid_argument& error) {
+      mistakes.push_back(deck.located(error.what()));
+    }
+  };
+  check([&] { settings.run.check(); });
+  if (uses_model(settings.run.phase)) check([&] { settings.model.check(); });
+  check([&] { settings.grid.check(ranks); });
+  check([&] { settings.batch.check(); });
+  check([&] { settings.optimizer.check(); });
+  check([&] { settings.data.check(); });
+  check([&] { settings.checkpoint.check(); });
+  check([&] { settings.generate.check(); });
+  check([&] { settings.device.check(); });
+  stop_at(mistakes);
+}
+
+}  // namespace
+
+bool uses_model(const std::string& phase) { return phase != "tokenize"; }
+
+Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks) {
+  Deck deck(text, path);
+  for (const auto& [name, value] : overrides) deck.override_value(name, value);
+  Settings settings = apply_all(deck);
+  check_sections(settings, deck, ranks);
+  Mistakes mistakes = cross_checks(settings, deck);
+  for (std::string& mistake : mistakes) mistake = deck.located(mistake);
+  stop_at(mistakes);
+  return settings;
+}
+
+Settings read_settings(const CommandLine& command, int ranks) {
+  return read_settings(read_deck_text(command.deck), command.deck, command.overrides, ranks);
+}
+
+}  // namespace coxswain

@@ -1,0 +1,39 @@
+// Everything that a deck says, typed and checked. Each struct belongs to the module that uses it.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/config.h"
+#include "io/config.h"
+#include "kernels/device.h"
+#include "model/config.h"
+#include "parallel/process_grid.h"
+#include "phases/config.h"
+#include "settings/command_line.h"
+#include "train/config.h"
+
+namespace coxswain {
+
+struct Settings {
+  RunConfig run;
+  ModelConfig model;
+  GridConfig grid;
+  BatchConfig batch;
+  OptimizerConfig optimizer;
+  DataConfig data;
+  CheckpointConfig checkpoint;
+  GenerateConfig generate;
+  DeviceConfig device;
+};
+
+// Reads, applies the overrides and checks. `ranks`: how many there are; 0: as many as the deck asks for (--check).
+// `path` is for messages. Throws Error(usage); unknown keys and bad values are reported all at once, a line each.
+Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks);
+Settings read_settings(const CommandLine& command, int ranks);  // reads the file: one rank alone
+
+// Phases that train or run a model, and so need [model], [grid] and [batch] to fit together.
+bool uses_model(const std::string& phase);
+
+}  // namespace coxswain
