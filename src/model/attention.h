@@ -6,10 +6,9 @@
 
 #include "model/batch.h"
 #include "model/parallel_linear.h"
+#include "model/recompute.h"
 
 namespace coxswain {
-
-enum class Recompute { none, selective, full };  // of activations in backward: nothing, attention's core, whole layers
 
 class Attention {
  public:

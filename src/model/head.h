@@ -4,6 +4,7 @@
 // and combined in shard order. The gradient overwrites the logits. Collective over grid.tensor().
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "model/embedding.h"

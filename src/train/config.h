@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-namespace coxswain {
+#include "model/recompute.h"
 
-enum class Recompute { none, selective, full };  // in backward: nothing, attention's inside, whole layers
+namespace coxswain {
 
 struct BatchConfig {
   int global = 8;    // sequences a step, over all data shards

@@ -1,0 +1,44 @@
+// This rank's part of a model: its stages (one for each virtual stage) and the memory of their parameters.
+//
+// A tied embedding has two uses, on the first and on the last stage. Each use has a buffer with a gradient of its own, so
+// that their sum has one order on every grid; where both uses are on one rank they share the values.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/parameter_buffer.h"
+#include "model/stage.h"
+
+namespace coxswain {
+
+class Model {
+ public:
+  explicit Model(const ModelContext& context);
+
+  const ModelContext& context() const { return context_; }
+  int stages() const { return static_cast<int>(stages_.size()); }
+  Stage& stage(int chunk) { return *stages_[static_cast<std::size_t>(chunk)]; }
+  // Buffers of a chunk's own parameters, then those of the tied uses.
+  const std::vector<std::unique_ptr<ParameterBuffer>>& buffers() const { return buffers_; }
+  std::vector<ParameterBuffer*> buffers_of(int chunk) const;
+  ParameterBuffer* tied_input() const { return tied_input_; }    // null where the use is on another rank
+  ParameterBuffer* tied_output() const { return tied_output_; }
+
+  // Place of a unit in the one order of all units of the whole model.
+  std::int64_t unit_index(const ParameterUnit& unit) const;
+  std::int64_t unit_count() const { return unit_count_; }
+
+ private:
+  const ModelContext& context_;
+  std::vector<std::unique_ptr<Stage>> stages_;
+  std::vector<std::unique_ptr<ParameterBuffer>> buffers_;
+  ParameterBuffer* tied_input_ = nullptr;
+  ParameterBuffer* tied_output_ = nullptr;
+  std::map<std::string, std::int64_t> first_unit_;
+  std::int64_t unit_count_ = 0;
+};
+
+}  // namespace coxswain

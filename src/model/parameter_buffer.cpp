@@ -1,0 +1,113 @@
+#include "model/parameter_buffer.h"
+
+#include <algorithm>
+
+#include "parallel/ordered_reduce.h"
+
+namespace coxswain {
+
+namespace {
+
+constexpr std::int64_t kBlockElements = 16384;
+
+}  // namespace
+
+ParameterBuffer::ParameterBuffer(const ModelContext& context, std::string name, std::vector<Parameter*> parameters,
+                                 const ParameterBuffer* shared_values)
+    : context_(context),
+      name_(std::move(name)),
+      parameters_(std::move(parameters)),
+      data_rank_(context.grid.data_rank()) {
+  std::stable_partition(parameters_.begin(), parameters_.end(), [](const Parameter* p) { return p->is_sharded(); });
+  lay_out(context);
+  if (shared_values != nullptr) {
+    values_view_ = shared_values->values();
+  } else {
+    values_ = Tensor(context.backend, context.working_type(), {elements_});
+    values_view_ = values_;
+  }
+  gradients_ = Tensor(context.backend, DType::f32, {elements_});
+  if (context.shards() > 1 && elements_ > replicated_start_)
+    replicated_partials_ = Tensor(context.backend, DType::f32, {context.local_shards(), elements_ - replicated_start_});
+  attach(context);
+  cut_into_slices(context.grid.data().size());
+  find_own_parts();
+}
+
+void ParameterBuffer::lay_out(const ModelContext& context) {
+  for (const Parameter* parameter : parameters_) {
+    if (!parameter->is_sharded() && replicated_start_ == 0) replicated_start_ = elements_;
+    const Shape piece = parameter->piece_shape();
+    const int copies = parameter->is_sharded() ? context.local_shards() : 1;
+    for (int s = 0; s < copies; ++s) {
+      ParameterUnit unit;
+      unit.parameter = parameter;
+      unit.local_shard = s;
+      unit.offset = elements_;
+      unit.rows = piece[0];
+      unit.columns = piece.elements() / piece[0];
+      unit.block_rows = std::max<std::int64_t>(1, kBlockElements / unit.columns);
+      unit.first_block = blocks_;
+      units_.push_back(unit);
+      elements_ += unit.elements();
+      blocks_ += unit.blocks();
+    }
+  }
+  if (parameters_.empty() || parameters_.back()->is_sharded()) replicated_start_ = elements_;
+}
+
+void ParameterBuffer::attach(const ModelContext& context) {
+  std::int64_t offset = 0;
+  for (Parameter* parameter : parameters_) {
+    const Shape piece = parameter->piece_shape();
+    Shape shape{parameter->is_sharded() ? context.local_shards() : 1};
+    for (int dim = 0; dim < piece.rank(); ++dim) shape.append(piece[dim]);
+    parameter->values = values_view_.slice(0, offset, shape.elements()).reshape(shape);
+    if (parameter->is_sharded() || !replicated_partials_) {
+      parameter->gradients = gradients_.view().slice(0, offset, shape.elements()).reshape(shape);
+    } else {
+      const std::int64_t all = elements_ - replicated_start_;
+      TensorView partials = replicated_partials_[0].slice(0, offset - replicated_start_, shape.elements()).reshape(shape);
+      partials.shape[0] = context.local_shards();
+      partials.strides[0] = all;
+      parameter->gradients = partials;
+    }
+    offset += shape.elements();
+  }
+}
+
+void ParameterBuffer::cut_into_slices(int data_ranks) {
+  starts_.assign(static_cast<std::size_t>(data_ranks) + 1, elements_);
+  starts_[0] = 0;
+  int rank = 1;
+  for (const ParameterUnit& unit : units_)
+    for (std::int64_t row = 0; row < unit.rows; row += unit.block_rows) {
+      const std::int64_t start = unit.offset + row * unit.columns;
+      for (; rank < data_ranks && start >= elements_ * rank / data_ranks; ++rank)
+        starts_[static_cast<std::size_t>(rank)] = start;
+    }
+}
+
+void ParameterBuffer::find_own_parts() {
+  const std::int64_t begin = own_start(), end = begin + own_elements();
+  for (const ParameterUnit& unit : units_) {
+    const std::int64_t first = std::max(begin, unit.offset), last = std::min(end, unit.offset + unit.elements());
+    if (first >= last) continue;
+    own_parts_.push_back({&unit, (first - unit.offset) / unit.columns, (last - first) / unit.columns, first - begin});
+  }
+}
+
+void ParameterBuffer::zero_gradients() {
+  context_.backend.fill(gradients_, 0.0);
+  if (replicated_partials_) context_.backend.fill(replicated_partials_, 0.0);
+}
+
+void ParameterBuffer::sum_replicated() {
+  if (!replicated_partials_) return;
+  const TensorView sum = gradients_.view().slice(0, replicated_start_, elements_ - replicated_start_);
+  ordered_all_reduce(context_.backend, context_.grid.tensor(), replicated_partials_, context_.shards(), sum,
+                     "replicated gradients");
+  context_.backend.fill(replicated_partials_, 0.0);
+}
+
+}  // namespace coxswain
