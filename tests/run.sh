@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Sets up, builds and runs all tests: `bash tests/run.sh [ctest options]`, for instance `bash tests/run.sh -R unit`.
+# In continuous integration (CI is set) warnings are errors. A test that cannot run here is shown as skipped, with a reason.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash tools/setup.sh
+# Slurm starts services when it is installed on a machine that runs systemd: only in a container or a bare machine, as root.
+if [ "$(id -u)" = 0 ] && [ ! -d /run/systemd/system ] && command -v apt-get >/dev/null; then
+  bash tools/setup.sh --slurm || echo "tests: without Slurm"
+fi
+source tools/environment.sh
+
+if [ -n "${CI:-}" ]; then werror=ON; else werror=OFF; fi
+cores=$(nproc)
+cmake --preset release -DCOXSWAIN_WERROR=$werror
+cmake --build --preset release --parallel "$cores"
+exec ctest --preset release --parallel "$cores" --timeout 600 "$@"
