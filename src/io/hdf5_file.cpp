@@ -49,10 +49,18 @@ void Dataset::write(const Shape& offset, const Shape& count, const void* memory)
 }
 
 void Dataset::read(const Shape& offset, const Shape& count, void* memory) const {
+  Shape place = count;
+  for (int d = 0; d < place.rank(); ++d) place[d] = 0;
+  read_into(offset, count, memory, count, place);
+}
+
+void Dataset::read_into(const Shape& offset, const Shape& count, void* memory, const Shape& extents,
+                        const Shape& place) const {
   if (count.elements() == 0) return;
   const Library library;
   const Handle type = type_of(element_);
-  const Handle memory_space = space_of(count), file_space = space_of(shape_);
+  const Handle memory_space = space_of(extents), file_space = space_of(shape_);
+  select(memory_space, place, count, path_);
   select(file_space, offset, count, path_);
   checked(H5Dread(handle_.id(), type.id(), memory_space.id(), file_space.id(), H5P_DEFAULT, memory), ExitCode::data,
           path_, "reading " + name_);

@@ -53,6 +53,8 @@ class Dataset {
   // Dense memory of `count` elements at `offset`; the element type is the dataset's own, never converted.
   void write(const Shape& offset, const Shape& count, const void* memory);
   void read(const Shape& offset, const Shape& count, void* memory) const;
+  // The same into a box at `place` of dense memory of shape `extents`.
+  void read_into(const Shape& offset, const Shape& count, void* memory, const Shape& extents, const Shape& place) const;
   void write(const void* memory) { write(origin(), shape_, memory); }
   void read(void* memory) const { read(origin(), shape_, memory); }
   void append(const void* memory, std::int64_t count);  // extendible datasets of one dimension
