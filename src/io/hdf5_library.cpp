@@ -127,6 +127,7 @@ Handle access_properties() {
 Handle creation_properties(H5D_layout_t layout) {
   Handle creation = own<H5Pclose>(checked(H5Pcreate(H5P_DATASET_CREATE), ExitCode::internal, "memory", "H5Pcreate"));
   bool made = H5Pset_layout(creation.id(), layout) >= 0 && H5Pset_fill_time(creation.id(), H5D_FILL_TIME_NEVER) >= 0;
+  made = made && H5Pset_obj_track_times(creation.id(), false) >= 0;  // the same data make the same bytes at any time
   if (layout == H5D_CONTIGUOUS) made = made && H5Pset_alloc_time(creation.id(), H5D_ALLOC_TIME_EARLY) >= 0;
   if (!made) fail(ExitCode::internal, "memory", "setting a dataset's layout");
   return creation;
