@@ -103,6 +103,9 @@ Manifest from_json(const Json& json) {
     manifest.files.push_back({file.at("name"), file.at("bytes"), file.at("hash")});
     check_file_name(manifest.files.back().name);
   }
+  if (std::none_of(manifest.files.begin(), manifest.files.end(),
+                   [](const auto& f) { return f.name == kGlobalFileName; }))
+    throw std::invalid_argument(fmt::format("{} is not among its files", kGlobalFileName));
   for (const auto& [name, hash] : json.at("values").items()) manifest.values[name] = hash;
   for (const auto& [name, tensor] : json.at("tensors").items())
     manifest.tensors[name] = {dtype_named(tensor.at("dtype")),

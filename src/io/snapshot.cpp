@@ -80,7 +80,7 @@ void Snapshot::take(Backend& backend, const Visit& visit) {
   }
   if (bytes_ > capacity_) {
     buffer_.reset();
-    buffer_.reset(new std::byte[bytes_]);  // not zeroed: this call is what training waits for
+    buffer_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);  // not zeroed: training waits for this
     capacity_ = bytes_;
   }
   for (std::size_t i = 0; i < boxes_.size(); ++i)

@@ -1,0 +1,89 @@
+// The checkpoints of one run: saves, keeps the newest, and finds the newest whole one again.
+//
+// save() copies the state to the host and returns; a thread of each rank writes its part (no MPI there); poll(), called
+// every step, lets the ranks agree. When all parts are on the disk, rank 0 writes checkpoint.h5 and the manifest in its
+// thread and commits by rename. Whatever fails on any rank, every rank throws the same Error(input_output), the
+// unfinished folder is removed and the checkpoints before it stay. Collective over the world: everything but the
+// accessors.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "io/background_task.h"
+#include "io/checkpoint_folder.h"
+#include "io/checkpoint_reader.h"
+#include "io/config.h"
+
+namespace coxswain {
+
+using Say = std::function<void(const std::string& line)>;  // called on rank 0
+
+// Of the last save that was committed.
+struct SaveTimes {
+  std::int64_t step = -1;
+  std::int64_t bytes = 0;    // of this rank's pieces
+  double stall_seconds = 0;  // what training waited for
+  double write_seconds = 0;  // from save() until the commit was seen
+};
+
+class CheckpointStore {
+ public:
+  // `path` is the folder of all checkpoints; it need not exist. Lines go to standard error unless set otherwise.
+  CheckpointStore(Communicator& world, Backend& backend, const std::string& path, const CheckpointConfig& config);
+  ~CheckpointStore();  // waits for the threads; an unfinished save is left to the next start to remove
+  CheckpointStore(const CheckpointStore&) = delete;
+  CheckpointStore& operator=(const CheckpointStore&) = delete;
+  void set_say(Say say) { say_ = std::move(say); }
+  void set_stage_hook(StageHook hook) { at_stage_ = std::move(hook); }  // called in the threads too
+
+  // Finishes a save under way first. Returns as soon as the state has been copied, if [checkpoint] background is on.
+  void save(const CheckpointHeader& header, const Visit& visit);
+  bool poll();  // true once a save has been committed
+  void wait();  // until there is none under way
+  bool saving() const { return stage_ != Stage::idle; }
+  const SaveTimes& last_save() const { return times_; }
+  // The folder of the newest checkpoint that this run committed or read; empty if there is none.
+  const std::string& newest() const { return newest_; }
+
+  // The newest whole checkpoint; nothing if there never was one. Each damaged one is named with what is wrong. If there
+  // are some and none is whole: Error(no_checkpoint). Removes what unfinished saves left behind.
+  std::optional<CheckpointReader> open_newest();
+  // The same, and loads it. Returns what the checkpoint says of its run.
+  std::optional<CheckpointHeader> restore(const Visit& visit);
+
+ private:
+  enum class Stage { idle, writing, committing };
+  using Clock = std::chrono::steady_clock;
+  std::string commit(const std::vector<std::string>& parts);
+  void fail(const std::string& outcome);
+  void say(const std::string& line) const;
+
+  Communicator& world_;
+  Backend& backend_;
+  CheckpointFolder folder_;
+  CheckpointConfig config_;
+  Say say_;
+  StageHook at_stage_;
+  Snapshot snapshot_;
+  CheckpointHeader header_;
+  Stage stage_ = Stage::idle;
+  BackgroundTask task_;
+  std::set<std::int64_t> damaged_;  // steps that open_newest() passed over
+  Clock::time_point started_;
+  double stall_seconds_ = 0;
+  SaveTimes times_;
+  std::string newest_;
+};
+
+// A checkpoint of any run, to take weights from: step_N itself, a folder of checkpoints, or a run directory. Of
+// several, the newest whole one. Error(data) if there is none. `say` is told of damaged ones.
+CheckpointReader open_checkpoint(Communicator& world, Backend& backend, const std::string& path, const Say& say);
+
+// The folder step_N that such a path means (the newest that has a readable manifest), with its manifest. Not
+// collective.
+Manifest checkpoint_info(const std::string& path);
+
+}  // namespace coxswain
