@@ -1,0 +1,191 @@
+// Law 1: a few training steps on every grid that fits the ranks give the losses, norms, weights and moments of one
+// rank, bit for bit, for every model family, precision, recomputation and number of virtual stages.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+
+#include "model/model.h"
+#include "mpi_test.h"
+#include "train/trainer.h"
+
+namespace coxswain {
+namespace {
+
+struct Small {
+  ModelConfig model;
+  BatchConfig batch;
+  GridConfig grid;
+};
+
+// Copies what a run would save; tensors by name, whole where one rank has all of it.
+class Collector final : public Archive {
+ public:
+  struct Box {
+    Shape global, offset, count;
+    std::vector<std::uint32_t> words;
+  };
+  bool reading() const override { return false; }
+  bool has(const std::string&) const override { return false; }
+  void value(const std::string&, std::int64_t&) override {}
+  void value(const std::string&, double&) override {}
+  void value(const std::string&, std::string&) override {}
+  void value(const std::string&, std::vector<double>&) override {}
+  void tensor(const Piece& piece) override {
+    Box box{piece.global, piece.offset, piece.count, {}};
+    box.words.resize(static_cast<std::size_t>(piece.count.elements()));
+    std::memcpy(box.words.data(), piece.memory.data, piece.memory.bytes());
+    boxes[piece.name].push_back(std::move(box));
+  }
+  std::map<std::string, std::vector<Box>> boxes;
+};
+
+// Every element of a rank's boxes by its place in the global tensor.
+std::map<std::int64_t, std::uint32_t> by_place(const std::vector<Collector::Box>& boxes) {
+  std::map<std::int64_t, std::uint32_t> elements;
+  for (const auto& box : boxes) {
+    const std::int64_t row_length = box.global.elements() / box.global[0];
+    const std::int64_t columns = box.count.elements() / box.count[0];
+    const std::int64_t first_column = box.global.rank() > 1 ? box.offset[1] : 0;
+    for (std::int64_t i = 0; i < box.count.elements(); ++i)
+      elements[(box.offset[0] + i / columns) * row_length + first_column + i % columns] =
+          box.words[static_cast<std::size_t>(i)];
+  }
+  return elements;
+}
+
+struct Outcome {
+  std::vector<double> numbers;  // losses and norms of the steps
+  std::map<std::string, std::vector<Collector::Box>> boxes;
+};
+
+MicroBatch tokens_of(const Small& small, std::int64_t step, std::int64_t first, int sequences) {
+  MicroBatch batch;
+  batch.sequences = sequences;
+  batch.length = small.batch.length;
+  for (int s = 0; s < sequences; ++s)
+    for (int t = 0; t < batch.length; ++t) {
+      const auto token = [&](int at) {
+        const std::uint64_t x = static_cast<std::uint64_t>((first + s) * 1000003 + step * 7919 + at * 104729);
+        return static_cast<std::int32_t>(x * x / 31 % static_cast<std::uint64_t>(small.model.vocabulary));
+      };
+      batch.tokens.push_back(token(t));
+      batch.targets.push_back(token(t + 1));
+      batch.weights.push_back(t % 7 == 3 ? 0.0f : 1.0f);
+      batch.positions.push_back(t % 6);
+      batch.document_start.push_back(t - t % 6);
+    }
+  return batch;
+}
+
+Outcome train(const Small& small, const ProcessGrid& grid) {
+  const auto backend = make_cpu_backend();
+  const ModelContext context{*backend, grid, small.model};
+  Model model(context);
+  OptimizerConfig optimizer;
+  optimizer.clip_norm = 0.5;
+  Trainer trainer(model, small.batch, optimizer);
+  trainer.optimizer().initialise(5);
+  Outcome outcome;
+  for (std::int64_t step = 1; step <= 2; ++step) {
+    GlobalBatch batch;
+    batch.step = step;
+    batch.seed = 5;
+    batch.size = small.batch.global;
+    batch.load = [&](std::int64_t first, int sequences) { return tokens_of(small, step, first, sequences); };
+    const StepResult result = trainer.step(batch, 1e-2);
+    outcome.numbers.push_back(result.loss);
+    outcome.numbers.push_back(result.gradient_norm);
+    outcome.numbers.push_back(trainer.evaluate(batch));
+  }
+  Collector collector;
+  trainer.optimizer().visit(collector);
+  outcome.boxes = std::move(collector.boxes);
+  return outcome;
+}
+
+Small small_model(const std::string& family, Precision precision) {
+  Small small;
+  ModelConfig& model = small.model;
+  model.layers = 4;
+  model.hidden = 16;
+  model.heads = 4;
+  model.vocabulary = 75;
+  model.context = 12;
+  model.vocabulary_multiple = 8;
+  model.initial_deviation = 0.2;
+  model.precision = precision;
+  model.dropout = 0.1;
+  model.embedding_dropout = 0.1;
+  if (family == "gpt1") model.norm_position = NormPosition::post;
+  if (family == "gpt3") model.banded_layers = BandedLayers::alternate;
+  model.band = 4;
+  if (family == "llama") {
+    model.norm = NormKind::rms;
+    model.activation = Activation::silu;
+    model.gated = true;
+    model.kv_heads = 2;
+    model.positions = PositionKind::rotary;
+    model.bias = false;
+    model.tied_embeddings = false;
+  }
+  model.check();
+  small.batch.global = 16;
+  small.batch.micro = 2;
+  small.batch.length = 12;
+  small.grid.tensor_shards = 2;
+  small.grid.data_shards = 4;
+  return small;
+}
+
+void expect_same(const Small& small, const GridConfig& parallel, const Outcome& serial) {
+  GridConfig config = parallel;
+  config.check(world().size());
+  const ProcessGrid grid(world(), config);
+  const Outcome mine = train(small, grid);
+  const std::string where = grid.coordinates();
+  EXPECT_EQ(mine.numbers, serial.numbers) << where;
+  for (const auto& [name, boxes] : mine.boxes) {
+    const auto expected = by_place(serial.boxes.at(name));
+    for (const auto& [place, bits] : by_place(boxes))
+      ASSERT_EQ(bits, expected.at(place)) << where << " " << name << " element " << place;
+  }
+}
+
+class TrainingLawOne : public testing::TestWithParam<std::string> {};
+
+TEST_P(TrainingLawOne, EveryGridGivesTheBitsOfOneRank) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    Small small = small_model(GetParam(), precision);
+    for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+      small.batch.recompute = recompute;
+      GridConfig one = small.grid;
+      one.data = 1;
+      one.check(1);
+      const Outcome serial = train(small, ProcessGrid::planned(one, 0));
+      for (int tensor = 1; tensor <= 2; ++tensor)
+        for (int pipeline = 1; pipeline <= 4; pipeline *= 2)
+          for (int chunks = 1; chunks * pipeline <= 4; ++chunks) {
+            const int data = world().size() / (tensor * pipeline);
+            if (data < 1 || data > 4 || tensor * pipeline * data != world().size()) continue;
+            if (recompute != Recompute::none && chunks != 2) continue;  // one schedule will do for these
+            GridConfig parallel = small.grid;
+            parallel.tensor = tensor;
+            parallel.pipeline = pipeline;
+            parallel.data = data;
+            parallel.virtual_stages = chunks;
+            SCOPED_TRACE(fmt::format("{} precision {} recompute {} virtual stages {}", GetParam(),
+                                     static_cast<int>(precision), static_cast<int>(recompute), chunks));
+            expect_same(small, parallel, serial);
+            if (HasFatalFailure()) return;
+          }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, TrainingLawOne, testing::Values("gpt1", "gpt2", "gpt3", "llama"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace coxswain
