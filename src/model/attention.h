@@ -13,10 +13,10 @@ namespace coxswain {
 class Attention {
  public:
   struct Saved {
-    Tensor x;              // [m / P_t, h] input
-    Tensor qkv;            // [S / P_t, m, (a + 2 g) d / S], rotated
-    Tensor out;            // [S / P_t, m, a d / S]; dropped by selective recomputation
-    Tensor log_sum_exp;    // f32 [S / P_t, head sets, b, query heads of a set, t]; dropped too
+    Tensor x;            // [m / P_t, h] input
+    Tensor qkv;          // [S / P_t, m, (a + 2 g) d / S], rotated
+    Tensor out;          // [S / P_t, m, a d / S]; dropped by selective recomputation
+    Tensor log_sum_exp;  // f32 [S / P_t, head sets, b, query heads of a set, t]; dropped too
   };
 
   Attention(const ModelContext& context, const std::string& name, int layer);
@@ -41,7 +41,7 @@ class Attention {
   HeadSet head_set(const Saved& saved, const Batch& batch, int shard, int set) const;
   int head_sets() const { return query_heads_ == kv_heads_ ? 1 : kv_heads_; }
   void rotate(TensorView qkv, const Batch& batch, int direction);  // queries and keys, in place
-  void attend(const Batch& batch, Saved& saved);  // fills out and log_sum_exp
+  void attend(const Batch& batch, Saved& saved);                   // fills out and log_sum_exp
   AttentionMask mask_of(const Batch& batch) const;
 
   const ModelContext& context_;

@@ -17,11 +17,9 @@ Batch::Batch(Backend& backend, const MicroBatch& host, const BatchPlace& where, 
   tokens = to_backend(backend, host.tokens, {rows()});
   targets = to_backend(backend, host.targets, {rows()});
   positions = to_backend(backend, host.positions, {sequences, length});
-  if (!host.document_start.empty())
-    document_start = to_backend(backend, host.document_start, {sequences, length});
+  if (!host.document_start.empty()) document_start = to_backend(backend, host.document_start, {sequences, length});
   std::vector<float> scaled(host.weights.size());
-  for (std::size_t i = 0; i < scaled.size(); ++i)
-    scaled[i] = static_cast<float>(host.weights[i] * weight_scale);
+  for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] = static_cast<float>(host.weights[i] * weight_scale);
   weights = Tensor(backend, DType::f32, {rows()});
   backend.upload(scaled.data(), weights);
 }

@@ -6,8 +6,8 @@ namespace coxswain {
 
 Parameter make_vocabulary_parameter(const ModelContext& context, const std::string& name) {
   const ModelConfig& config = context.config;
-  Parameter table = make_parameter(context, name, {config.vocabulary, config.hidden}, 0,
-                                   config.padded_vocabulary(context.shards()));
+  Parameter table =
+      make_parameter(context, name, {config.vocabulary, config.hidden}, 0, config.padded_vocabulary(context.shards()));
   table.initial = Initial::normal;
   table.deviation = config.initial_deviation;
   table.decay = true;
@@ -73,7 +73,8 @@ void Embedding::backward(TensorView dy, const Batch& batch) {
   if (!positions_.name.empty()) {
     const TensorView where = local_positions(batch);
     for (int s = 0; s < context_.local_shards(); ++s)
-      backend.embedding_gradient(shard_rows(context_, where, s), shard_rows(context_, dx, s), 0, positions_.gradient(s));
+      backend.embedding_gradient(shard_rows(context_, where, s), shard_rows(context_, dx, s), 0,
+                                 positions_.gradient(s));
   }
   const Gathered all = gather_rows(context_, dx, "embedding");
   for (int s = 0; s < context_.local_shards(); ++s)

@@ -1,5 +1,5 @@
-// Token and learned position embeddings. The vocabulary is cut over tensor shards: every shard looks up the rows that it
-// holds, and the sum over shards (one of them non-zero) is scattered over rows. Collective over grid.tensor().
+// Token and learned position embeddings. The vocabulary is cut over tensor shards: every shard looks up the rows that
+// it holds, and the sum over shards (one of them non-zero) is scattered over rows. Collective over grid.tensor().
 #pragma once
 
 #include "model/batch.h"
@@ -16,8 +16,8 @@ std::int64_t valid_vocabulary_rows(const Parameter& table, int local_shard);
 class Embedding {
  public:
   explicit Embedding(const ModelContext& context);
-  Tensor forward(const Batch& batch);                  // -> [m / P_t, h]
-  void backward(TensorView dy, const Batch& batch);    // dy [m / P_t, h]
+  Tensor forward(const Batch& batch);                // -> [m / P_t, h]
+  void backward(TensorView dy, const Batch& batch);  // dy [m / P_t, h]
   void visit(const ParameterVisitor& visitor);
   Parameter& table() { return table_; }
 

@@ -37,7 +37,8 @@ Tensor Head::backward(TensorView token_weights, const Batch& batch, Saved& saved
     for (int s = 0; s < context_.local_shards(); ++s) {
       const TensorView logits = saved.logits[s];  // from here on their gradient
       backend.cross_entropy_gradient(batch.targets, saved.log_sum_exp, token_weights,
-                                     first_vocabulary_row(projection_, s), valid_vocabulary_rows(projection_, s), logits);
+                                     first_vocabulary_row(projection_, s), valid_vocabulary_rows(projection_, s),
+                                     logits);
       backend.linear_weight_gradient(logits, all.view, projection_.gradient(s));
       backend.linear_input_gradient(logits, projection_.value(s), dy_partials[s]);
     }

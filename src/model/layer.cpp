@@ -48,8 +48,8 @@ Tensor Layer::backward(Tensor dy, const Batch& batch, Saved& saved) {
 Tensor Layer::forward_pre_norm(Tensor x, const Batch& batch, Recompute recompute, Saved& saved) {
   Tensor y1 = norm_1_.forward(std::move(x), saved.norm_1);
   const Tensor delta1 = attention_.forward(std::move(y1), batch, recompute, saved.attention);
-  Tensor y2 = norm_2_.forward(saved.norm_1.input,
-                              {delta1, attention_.bias(), dropout(batch, DropoutSite::attention)}, saved.norm_2);
+  Tensor y2 = norm_2_.forward(saved.norm_1.input, {delta1, attention_.bias(), dropout(batch, DropoutSite::attention)},
+                              saved.norm_2);
   const Tensor delta2 = mlp_.forward(std::move(y2), saved.mlp);
   Tensor y = context_.tensor(delta2.shape());
   context_.backend.residual_add(saved.norm_2.input, delta2, mlp_.bias(), dropout(batch, DropoutSite::mlp), y);

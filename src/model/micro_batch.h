@@ -11,10 +11,11 @@ struct MicroBatch {
   int length = 0;     // t
   // all [b * t], row-major
   std::vector<std::int32_t> tokens;
-  std::vector<std::int32_t> targets;         // next tokens
-  std::vector<float> weights;                // loss weight of each target: 1, or 0 where masked
-  std::vector<std::int32_t> positions;       // 0 ... t - 1; restart at a document border if documents are masked
-  std::vector<std::int32_t> document_start;  // empty without a document mask; else index in [0, t) of the own document's first token
+  std::vector<std::int32_t> targets;    // next tokens
+  std::vector<float> weights;           // loss weight of each target: 1, or 0 where masked
+  std::vector<std::int32_t> positions;  // 0 ... t - 1; restart at a document border if documents are masked
+  std::vector<std::int32_t>
+      document_start;  // empty without a document mask; else index in [0, t) of the own document's first token
 };
 
 }  // namespace coxswain

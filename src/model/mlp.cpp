@@ -4,6 +4,13 @@
 
 namespace coxswain {
 
+namespace {
+
+// All local shards' rows one below the other.
+TensorView stacked(TensorView shards) { return shards.reshape({shards.shape[0] * shards.shape[1], shards.shape[2]}); }
+
+}  // namespace
+
 Mlp::Mlp(const ModelContext& context, const std::string& name)
     : context_(context),
       name_(name),
@@ -27,7 +34,7 @@ Tensor Mlp::forward(Tensor x, Saved& saved) {
     saved.gate = context_.tensor(inner);
     up_.forward(all.view, saved.up);
     gate_->forward(all.view, saved.gate);
-    context_.backend.gated(activation, saved.gate.view().flat(), saved.up.view().flat(), saved.activated.view().flat());
+    context_.backend.gated(activation, stacked(saved.gate), stacked(saved.up), stacked(saved.activated));
   } else {
     up_.forward(all.view, saved.up, activation, saved.activated);
   }
@@ -41,8 +48,8 @@ Tensor Mlp::backward(TensorView ddelta, Saved& saved) {
     const Tensor dactivated = down_.backward(ddelta, saved.activated);
     dup = context_.tensor(saved.up.shape());
     dgate = context_.tensor(saved.up.shape());
-    context_.backend.gated_gradient(activation, saved.gate.view().flat(), saved.up.view().flat(),
-                                    dactivated.view().flat(), dgate.view().flat(), dup.view().flat());
+    context_.backend.gated_gradient(activation, stacked(saved.gate), stacked(saved.up), stacked(dactivated),
+                                    stacked(dgate), stacked(dup));
   } else {
     dup = down_.backward(ddelta, saved.activated, activation, saved.up);
   }

@@ -14,8 +14,10 @@ Model::Model(const ModelContext& context) : context_(context) {
                                               chunks * grid.config().pipeline));
     std::vector<Parameter*> parameters;
     stages_.back()->visit([&](Parameter& parameter) {
-      if (!context.config.tied_embeddings || parameter.name != "embedding/token") parameters.push_back(&parameter);
-      else (parameter.tied_copy ? output : input) = &parameter;
+      if (!context.config.tied_embeddings || parameter.name != "embedding/token")
+        parameters.push_back(&parameter);
+      else
+        (parameter.tied_copy ? output : input) = &parameter;
     });
     buffers_.push_back(std::make_unique<ParameterBuffer>(context, fmt::format("chunk {}", chunk), parameters));
   }

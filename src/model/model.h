@@ -1,7 +1,7 @@
 // This rank's part of a model: its stages (one for each virtual stage) and the memory of their parameters.
 //
-// A tied embedding has two uses, on the first and on the last stage. Each use has a buffer with a gradient of its own, so
-// that their sum has one order on every grid; where both uses are on one rank they share the values.
+// A tied embedding has two uses, on the first and on the last stage. Each use has a buffer with a gradient of its own,
+// so that their sum has one order on every grid; where both uses are on one rank they share the values.
 #pragma once
 
 #include <map>
@@ -24,7 +24,7 @@ class Model {
   // Buffers of a chunk's own parameters, then those of the tied uses.
   const std::vector<std::unique_ptr<ParameterBuffer>>& buffers() const { return buffers_; }
   std::vector<ParameterBuffer*> buffers_of(int chunk) const;
-  ParameterBuffer* tied_input() const { return tied_input_; }    // null where the use is on another rank
+  ParameterBuffer* tied_input() const { return tied_input_; }  // null where the use is on another rank
   ParameterBuffer* tied_output() const { return tied_output_; }
 
   // Place of a unit in the one order of all units of the whole model.

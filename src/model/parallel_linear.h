@@ -38,9 +38,10 @@ class RowParallelLinear {
                     double deviation);
   // x [S / P_t, m, k / S] -> [m / P_t, n], without bias
   Tensor forward(TensorView x);
-  // dy [m / P_t, n]; x as in forward -> dx [S / P_t, m, k / S]. With an activation, x = activation(pre_activation) and dx
-  // is the gradient of pre_activation.
-  Tensor backward(TensorView dy, TensorView x, Activation activation = Activation::none, TensorView pre_activation = {});
+  // dy [m / P_t, n]; x as in forward -> dx [S / P_t, m, k / S]. With an activation, x = activation(pre_activation) and
+  // dx is the gradient of pre_activation.
+  Tensor backward(TensorView dy, TensorView x, Activation activation = Activation::none,
+                  TensorView pre_activation = {});
   TensorView bias() const { return bias_.name.empty() ? TensorView() : bias_.value(0); }  // [n] or empty
   void visit(const ParameterVisitor& visitor);
 

@@ -67,7 +67,8 @@ void ParameterBuffer::attach(const ModelContext& context) {
       parameter->gradients = gradients_.view().slice(0, offset, shape.elements()).reshape(shape);
     } else {
       const std::int64_t all = elements_ - replicated_start_;
-      TensorView partials = replicated_partials_[0].slice(0, offset - replicated_start_, shape.elements()).reshape(shape);
+      TensorView partials =
+          replicated_partials_[0].slice(0, offset - replicated_start_, shape.elements()).reshape(shape);
       partials.shape[0] = context.local_shards();
       partials.strides[0] = all;
       parameter->gradients = partials;

@@ -36,8 +36,7 @@ Tensor Stage::evaluate(Tensor x, Saved& saved) {
 
 Tensor Stage::backward(Tensor dy, TensorView token_weights, Saved& saved) {
   if (head_) dy = head_->backward(token_weights, saved.batch, saved.head);
-  for (std::size_t i = layers_.size(); i-- > 0;)
-    dy = layers_[i]->backward(std::move(dy), saved.batch, saved.layers[i]);
+  for (std::size_t i = layers_.size(); i-- > 0;) dy = layers_[i]->backward(std::move(dy), saved.batch, saved.layers[i]);
   if (!embedding_) return dy;
   embedding_->backward(dy, saved.batch);
   return Tensor();

@@ -20,7 +20,8 @@ class Stage {
     Head::Saved head;
   };
 
-  // Chunk `index` of `count`: layers are dealt in equal runs, the first chunks taking one more where they do not divide.
+  // Chunk `index` of `count`: layers are dealt in equal runs, the first chunks taking one more where they do not
+  // divide.
   Stage(const ModelContext& context, int index, int count);
 
   bool is_first() const { return embedding_ != nullptr; }

@@ -1,7 +1,7 @@
 // The two collectives of tensor and sequence parallelism (Korthikanti et al. 2022), each the other's gradient.
 //
-// Between tensor-parallel regions a rank holds a run of rows [m / P_t, n] of a micro-batch; inside, all rows and its own
-// shards. Collective over grid.tensor().
+// Between tensor-parallel regions a rank holds a run of rows [m / P_t, n] of a micro-batch; inside, all rows and its
+// own shards. Collective over grid.tensor().
 #pragma once
 
 #include "kernels/backend.h"

@@ -34,7 +34,7 @@ class Gradients {
   void add_unit_squares(const ParameterBuffer& buffer, std::vector<double>& unit_squares);
 
   Model& model_;
-  std::vector<TreeSum> sums_;  // one a buffer, in the model's order
+  std::vector<TreeSum> sums_;     // one a buffer, in the model's order
   std::vector<int> shards_left_;  // one a chunk: data shards that are not finished
 };
 

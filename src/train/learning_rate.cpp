@@ -21,8 +21,8 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step, std::int6
   // A warm-up counted in the other unit cannot be deducted: the decay then starts at the run's beginning.
   const double begin = by_tokens == by_tokens_up || up_end == 0 ? up_end : 0.0;
   const double progress = end > begin ? std::clamp((now - begin) / (end - begin), 0.0, 1.0) : 1.0;
-  const double shape = config.schedule == RateSchedule::cosine ? 0.5 * (1.0 + std::cos(std::numbers::pi * progress))
-                                                               : 1.0 - progress;
+  const double shape =
+      config.schedule == RateSchedule::cosine ? 0.5 * (1.0 + std::cos(std::numbers::pi * progress)) : 1.0 - progress;
   return peak * (config.minimum_ratio + (1.0 - config.minimum_ratio) * shape);
 }
 

@@ -62,8 +62,10 @@ void Trainer::run(const Work& work) {
   if (!losses_ || losses_.shape()[0] != count) losses_ = Tensor(model_.context().backend, DType::f64, {count});
   for (const PipelineTask& task :
        pipeline_schedule(grid.config().pipeline, grid.pipeline_rank(), grid.config().virtual_stages, count)) {
-    if (task.kind == PipelineTask::Kind::forward) forward(work, task);
-    else if (work.training) backward(work, task);
+    if (task.kind == PipelineTask::Kind::forward)
+      forward(work, task);
+    else if (work.training)
+      backward(work, task);
   }
   for (Departure& departure : departures_) departure.request.wait();
   departures_.clear();
@@ -105,7 +107,8 @@ double Trainer::mean_loss(const Work& work) {
   const std::size_t count = work.micro_batches.size();
   std::vector<double> shares(count * static_cast<std::size_t>(grid.data().size()), 0.0);
   const bool mine = model_.stage(model_.stages() - 1).is_last() && grid.tensor_rank() == 0;
-  if (mine) model_.context().backend.download(losses_, shares.data() + count * static_cast<std::size_t>(grid.data_rank()));
+  if (mine)
+    model_.context().backend.download(losses_, shares.data() + count * static_cast<std::size_t>(grid.data_rank()));
   grid.world().all_merge(shares, "losses");
   double loss = 0;
   for (const double share : shares) loss += share;

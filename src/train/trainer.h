@@ -73,7 +73,7 @@ class Trainer {
   std::vector<std::vector<Stage::Saved>> saved_;  // [chunk][micro-batch]
   Tensor losses_;                                 // f64 [micro-batches of this rank]; last stage only
   std::vector<Departure> departures_;
-  std::map<std::pair<int, int>, Tensor> local_;   // to a stage of this very rank: (2 stage + kind, micro-batch)
+  std::map<std::pair<int, int>, Tensor> local_;  // to a stage of this very rank: (2 stage + kind, micro-batch)
 };
 
 }  // namespace coxswain

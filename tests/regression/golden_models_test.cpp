@@ -1,5 +1,5 @@
-// Whole models against PyTorch's logits, loss and gradients (tests/golden/make_models.py), in FP32 on one rank, cut into
-// one and two shards and into one and two virtual stages.
+// Whole models against PyTorch's logits, loss and gradients (tests/golden/make_models.py), in FP32 on one rank, cut
+// into one and two shards and into one and two virtual stages.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -88,8 +88,7 @@ TEST_P(GoldenModels, LossAndGradientsAreThoseOfPyTorch) {
   tokens.read(batch.tokens.data());
   file.open_dataset("targets").read(batch.targets.data());
   batch.weights.assign(count, 1.0f);
-  for (std::size_t i = 0; i < count; ++i)
-    batch.positions.push_back(static_cast<int>(i) % length);
+  for (std::size_t i = 0; i < count; ++i) batch.positions.push_back(static_cast<int>(i) % length);
 
   BatchConfig batch_config;
   batch_config.global = batch_config.micro = sequences;
@@ -138,7 +137,8 @@ TEST_P(GoldenModels, LossAndGradientsAreThoseOfPyTorch) {
 
 std::string name_of_case(const testing::TestParamInfo<Case>& info) {
   return info.param.model + "_shards" + std::to_string(info.param.shards) + "_chunks" +
-         std::to_string(info.param.virtual_stages) + "_recompute" + std::to_string(static_cast<int>(info.param.recompute));
+         std::to_string(info.param.virtual_stages) + "_recompute" +
+         std::to_string(static_cast<int>(info.param.recompute));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GoldenModels,

@@ -1,0 +1,82 @@
+#include "phases/pretrain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "train/learning_rate.h"
+
+namespace coxswain {
+
+Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend)
+    : config_(config),
+      context_{backend, grid, config_.model},
+      model_(context_),
+      trainer_(model_, config_.batch, config_.optimizer),
+      data_(config_.data, {config_.batch.length, config_.model.vocabulary, config_.run.seed}) {
+  if (config_.run.validate_every > 0) held_out_.emplace(config_.data, config_.batch.length, config_.model.vocabulary);
+  trainer_.optimizer().initialise(config_.run.seed);
+}
+
+StepReport Pretrain::run_step() {
+  const int unit = context_.grid.config().data_shards * config_.batch.micro;
+  GlobalBatch batch;
+  batch.step = step_ + 1;
+  batch.seed = config_.run.seed;
+  batch.size = config_.batch.global_at(tokens_, unit);
+  batch.load = [this](std::int64_t first, int count) { return data_.micro_batch(data_.consumed() + first, count); };
+
+  const double rate = learning_rate(config_.optimizer, step_ + 1, tokens_, config_.run.steps);
+  const StepResult result = trainer_.step(batch, rate);
+  if (!result.updated)
+    account_for_skip(result);
+  else
+    skips_in_a_row_ = 0;
+  ++step_;
+  data_.advance(batch.size);
+
+  StepReport report;
+  report.tokens = std::int64_t{batch.size} * config_.batch.length;
+  tokens_ += report.tokens;
+  report.flops = config_.model.flops_per_token(config_.batch.length) * static_cast<double>(report.tokens);
+  report.metrics = {{"loss", result.loss}, {"learning_rate", rate}, {"gradient_norm", result.gradient_norm}};
+  if (!result.updated) report.note = "not finite: step skipped";
+  if (held_out_ && step_ % config_.run.validate_every == 0) report.metrics.emplace_back("validation_loss", validate());
+  return report;
+}
+
+void Pretrain::account_for_skip(const StepResult& result) {
+  ++skips_in_a_row_;
+  const OptimizerConfig& policy = config_.optimizer;
+  if (policy.on_nan == NanPolicy::skip && skips_in_a_row_ <= policy.max_skips) return;
+  throw Error(
+      ExitCode::diverged,
+      fmt::format("step {}: loss {} with gradient norm {} is not finite{}; restart from an earlier checkpoint "
+                  "with a lower [optimizer] learning_rate, or set on_nan = skip",
+                  step_ + 1, result.loss, result.gradient_norm,
+                  policy.on_nan == NanPolicy::skip ? fmt::format(" for {} steps in a row", skips_in_a_row_) : ""))
+      .on_every_rank();
+}
+
+double Pretrain::validate() {
+  const std::int64_t global = config_.batch.global;
+  const std::int64_t batches =
+      std::min<std::int64_t>(config_.run.validation_batches, (held_out_->samples() + global - 1) / global);
+  GlobalBatch batch;
+  batch.size = static_cast<int>(batches * global);
+  batch.load = [&](std::int64_t first, int count) { return held_out_->micro_batch(first, count); };
+  return trainer_.evaluate(batch);
+}
+
+void Pretrain::visit(Archive& archive) {
+  archive.value("pretrain/step", step_);
+  archive.value("pretrain/tokens", tokens_);
+  archive.value("pretrain/skips_in_a_row", skips_in_a_row_);
+  data_.visit(archive);
+  trainer_.optimizer().visit(archive);
+}
+
+std::vector<std::string> Pretrain::describe() const { return data_.describe(); }
+
+}  // namespace coxswain

@@ -1,0 +1,50 @@
+// Phase pretrain: next-token training on packed documents (Brown et al. 2020).
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/batch_source.h"
+#include "model/model.h"
+#include "phases/config.h"
+#include "phases/phase.h"
+#include "train/trainer.h"
+
+namespace coxswain {
+
+struct PretrainConfig {
+  RunConfig run;
+  ModelConfig model;
+  BatchConfig batch;
+  OptimizerConfig optimizer;
+  DataConfig data;
+};
+
+class Pretrain final : public Phase {
+ public:
+  // Weights as at the start of a run; a checkpoint's replace them in visit. The grid and the backend must outlive it.
+  Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend);
+
+  std::string name() const override { return "pretrain"; }
+  std::int64_t step() const override { return step_; }
+  std::int64_t total_steps() const override { return config_.run.steps; }
+  StepReport run_step() override;
+  void visit(Archive& archive) override;
+  std::vector<std::string> describe() const;  // what it trains on, for the log
+
+ private:
+  void account_for_skip(const StepResult& result);  // the deck's policy for numbers that are not finite
+  double validate();
+
+  PretrainConfig config_;
+  ModelContext context_;
+  Model model_;
+  Trainer trainer_;
+  BatchSource data_;
+  std::optional<ValidationSource> held_out_;
+  std::int64_t step_ = 0;
+  std::int64_t tokens_ = 0;
+  std::int64_t skips_in_a_row_ = 0;
+};
+
+}  // namespace coxswain
