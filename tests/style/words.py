@@ -7,7 +7,7 @@ from sources import finish, sources
 MARKS = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")
 NAMES = re.compile(r"\b(?:class|struct)\s+(\w*(?:Manager|Helper|Util|Utils|Engine)\w*)")
 OWNERS = re.compile(r"\bstd::(shared_ptr|make_shared)\b|(?<!operator )\b(?:new|delete)\s+[A-Za-z_:]+\s*[\[({;]")
-COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL)
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|R\"(\w*)\(.*?\)\1\"|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL)
 
 
 def line_of(text, match):
