@@ -109,6 +109,7 @@ void residual_norm(const Backend::ResidualNorm& call) {
   op.type("y", call.y, call.x.dtype);
   op.shape("stats", call.stats, {m, 2});
   op.dense("stats", call.stats);
+  op.sum_type("stats", call.stats, call.x.dtype);
 }
 
 void norm_gradient(const Backend::NormGradient& call) {
@@ -120,6 +121,7 @@ void norm_gradient(const Backend::NormGradient& call) {
   op.beside("gamma", call.gamma, call.x.dtype);
   op.shape("stats", call.stats, {m, 2});
   op.dense("stats", call.stats);
+  op.sum_type("stats", call.stats, call.x.dtype);
   op.matrix("dy", call.dy, m, h);
   op.type("dy", call.dy, call.x.dtype);
   if (call.dresidual) {

@@ -12,7 +12,7 @@
 #include <new>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/math.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/tile_gemm.h"
 
 namespace coxswain {
@@ -117,21 +117,6 @@ T* row_of(const TensorView& view, std::int64_t row, std::int64_t column) {
   return view.as<T>() + row * view.strides[0] + column;
 }
 
-// Calls body with a null pointer of the element type.
-template <class Body>
-void with_type(DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::f32:
-      return body(static_cast<float*>(nullptr));
-    case DType::bf16:
-      return body(static_cast<bf16*>(nullptr));
-    case DType::f64:
-      return body(static_cast<double*>(nullptr));
-    case DType::i32:
-      throw std::invalid_argument("linear: integers");
-  }
-}
-
 DType sum_type(DType working) { return working == DType::f64 ? DType::f64 : DType::f32; }
 
 void copy_tile(const Tile& tile, const TensorView& to) {
@@ -214,8 +199,8 @@ void CpuBackend::do_linear(TensorView x, TensorView w, TensorView y, const Linea
   multiply(x.shape[0], w.shape[0], x.shape[1], {x, x.strides[0], 1}, {w, 1, w.strides[0]}, result,
            [&](const Tile& tile, DType type) {
              if (plain && type == y.dtype) return copy_tile(tile, y);
-             with_type(y.dtype, [&](auto* element) {
-               using T = std::remove_pointer_t<decltype(element)>;
+             dispatch_type(y.dtype, [&](auto element) {
+               using T = typename decltype(element)::type;
                dispatch(epilogue.activation,
                         [&](auto tag) { store_tile<tag.value, T>(tile, epilogue.bias, y, epilogue.activated); });
              });
@@ -229,8 +214,8 @@ void CpuBackend::do_linear_input_gradient(TensorView dy, TensorView w, TensorVie
   multiply(dy.shape[0], w.shape[1], dy.shape[1], {dy, dy.strides[0], 1}, {w, w.strides[0], 1}, result,
            [&](const Tile& tile, DType type) {
              if (plain && type == dx.dtype) return copy_tile(tile, dx);
-             with_type(dx.dtype, [&](auto* element) {
-               using T = std::remove_pointer_t<decltype(element)>;
+             dispatch_type(dx.dtype, [&](auto element) {
+               using T = typename decltype(element)::type;
                dispatch(epilogue.activation,
                         [&](auto tag) { store_gradient_tile<tag.value, T>(tile, epilogue.pre_activation, dx); });
              });

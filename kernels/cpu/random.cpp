@@ -8,7 +8,7 @@
 #include <numbers>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/math.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/philox.h"
 
 namespace coxswain {
@@ -55,9 +55,7 @@ void fill_box(const Backend::NormalFill& op) {
 }  // namespace
 
 void CpuBackend::do_normal(const NormalFill& op) {
-  if (op.dst.dtype == DType::f32) return fill_box<float>(op);
-  if (op.dst.dtype == DType::bf16) return fill_box<bf16>(op);
-  fill_box<double>(op);
+  dispatch_type(op.dst.dtype, [&](auto type) { fill_box<typename decltype(type)::type>(op); });
 }
 
 }  // namespace coxswain

@@ -5,31 +5,31 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/math.h"
+#include "kernels/cpu/rows.h"
 
 namespace coxswain {
 namespace {
 
 constexpr std::int64_t kPiece = 16384;
-constexpr std::size_t kLanes = 16;
+constexpr std::size_t kSumLanes = 16;
 
 // The lanes of a sum are folded in halves.
-double fold(std::array<double, kLanes> lanes) {
-  for (std::size_t half = kLanes / 2; half > 0; half /= 2)
+double fold(std::array<double, kSumLanes> lanes) {
+  for (std::size_t half = kSumLanes / 2; half > 0; half /= 2)
     for (std::size_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
   return lanes[0];
 }
 
-// Sum of a[i] b[i] for a piece, in double: lane l takes the elements i with i mod kLanes = l.
+// Sum of a[i] b[i] for a piece, in double: lane l takes the elements i with i mod kSumLanes = l.
 template <class T>
 double product_sum(const T* a, const T* b, std::int64_t count) {
-  std::array<double, kLanes> lanes{};
-  const std::int64_t whole = count / static_cast<std::int64_t>(kLanes) * static_cast<std::int64_t>(kLanes);
-  for (std::int64_t i = 0; i < whole; i += static_cast<std::int64_t>(kLanes)) {
+  std::array<double, kSumLanes> lanes{};
+  const std::int64_t whole = count / static_cast<std::int64_t>(kSumLanes) * static_cast<std::int64_t>(kSumLanes);
+  for (std::int64_t i = 0; i < whole; i += static_cast<std::int64_t>(kSumLanes)) {
     const T* x = a + i;
     const T* y = b + i;
 #pragma omp simd
-    for (std::size_t lane = 0; lane < kLanes; ++lane)
+    for (std::size_t lane = 0; lane < kSumLanes; ++lane)
       lanes[lane] = multiply_add(static_cast<double>(x[lane]), static_cast<double>(y[lane]), lanes[lane]);
   }
   for (std::int64_t i = whole; i < count; ++i) {
@@ -108,9 +108,7 @@ void bias_gradient_typed(const TensorView& dy, const TensorView& dbias) {
 }  // namespace
 
 void CpuBackend::do_add(TensorView a, TensorView b, TensorView sum) {
-  if (a.dtype == DType::f32) return add_typed<float>(a, b, sum);
-  if (a.dtype == DType::bf16) return add_typed<bf16>(a, b, sum);
-  add_typed<double>(a, b, sum);
+  dispatch_type(a.dtype, [&](auto type) { add_typed<typename decltype(type)::type>(a, b, sum); });
 }
 
 void CpuBackend::do_weighted_sum(TensorView x, TensorView weight, TensorView out) {
@@ -124,9 +122,7 @@ void CpuBackend::do_sum_of_squares(TensorView x, std::int64_t block, TensorView 
 }
 
 void CpuBackend::do_bias_gradient(TensorView dy, TensorView dbias) {
-  if (dy.dtype == DType::f32) return bias_gradient_typed<float>(dy, dbias);
-  if (dy.dtype == DType::bf16) return bias_gradient_typed<bf16>(dy, dbias);
-  bias_gradient_typed<double>(dy, dbias);
+  dispatch_type(dy.dtype, [&](auto type) { bias_gradient_typed<typename decltype(type)::type>(dy, dbias); });
 }
 
 }  // namespace coxswain
