@@ -1,0 +1,65 @@
+// Sums: exact where they can be, in one order at any number of threads.
+#include "tests/kernels/reference.h"
+
+namespace coxswain {
+namespace {
+
+using testing::Host;
+
+TEST(Reduce, AddAlsoInPlace) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  Host<float> a = Host<float>::random({33, 1001}, 1), b = Host<float>::random({33, 1001}, 2), sum({33, 1001});
+  backend->add(a, b, sum);
+  for (std::int64_t i = 0; i < sum.size(); ++i) ASSERT_EQ(sum[i], a[i] + b[i]);
+  backend->add(a, b, a);
+  EXPECT_TRUE(a.same_bits(sum));
+  Host<bf16> c({3}), d({3});
+  c[1] = bf16(1.0f), d[1] = bf16(0.00390625f);  // a half step of bf16 at one: a tie, to even
+  backend->add(c, d, c);
+  EXPECT_EQ(static_cast<float>(c[1]), 1.0f);
+}
+
+TEST(Reduce, SumOfSquaresByBlock) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::int64_t n = 70003;
+  Host<float> x = Host<float>::random({n}, 1);
+  for (const std::int64_t block : {std::int64_t{7}, std::int64_t{20000}, n, 2 * n}) {
+    const std::int64_t blocks = (n + block - 1) / block;
+    Host<double> first;
+    testing::on_one_and_two_threads([&](int threads) {
+      Host<double> sums({blocks});
+      backend->sum_of_squares(x, block, sums);
+      if (threads == 1) first = sums;
+      EXPECT_TRUE(sums.same_bits(first));
+      for (std::int64_t i = 0; i < blocks; i += std::max<std::int64_t>(1, blocks / 50)) {
+        double expected = 0;
+        for (std::int64_t j = i * block; j < std::min(n, (i + 1) * block); ++j) expected += x.at(j) * x.at(j);
+        ASSERT_NEAR(sums[i], expected, 1e-12 * expected) << "block " << i << " of " << block;
+      }
+    });
+  }
+}
+
+TEST(Reduce, WeightedSum) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  Host<float> x({5}), weight({5});
+  for (std::int64_t i = 0; i < 5; ++i) x[i] = static_cast<float>(i + 1), weight[i] = i == 3 ? 0.0f : 0.5f;
+  Host<double> out({1});
+  backend->weighted_sum(x, weight, out);
+  EXPECT_EQ(out[0], 0.5 * (1 + 2 + 3 + 5));
+}
+
+TEST(Reduce, BiasGradientAtAnyNumberOfThreads) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  Host<bf16> dy = Host<bf16>::random({300, 517}, 1);
+  Host<float> first;
+  testing::on_one_and_two_threads([&](int threads) {
+    Host<float> dbias({517});
+    backend->bias_gradient(dy, dbias);
+    if (threads == 1) first = dbias;
+    EXPECT_TRUE(dbias.same_bits(first));
+  });
+}
+
+}  // namespace
+}  // namespace coxswain
