@@ -72,9 +72,11 @@ void CheckpointFolder::prune(std::int64_t step, int keep, const std::set<std::in
   int kept = 0;
   for (const std::int64_t old : steps()) {
     if (old > step) continue;
-    const bool goes = damaged.contains(old) || (keep > 0 && kept >= keep);
-    if (!goes) ++kept;
-    if (!goes) continue;
+    const bool stays = !damaged.contains(old) && (keep == 0 || kept < keep);
+    if (stays) {
+      ++kept;
+      continue;
+    }
     // Under another name first, so that one which is half removed is never mistaken for a damaged one.
     remove_tree(temporary(old));
     replace_folder(of_step(old), temporary(old));

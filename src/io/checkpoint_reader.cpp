@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "io/agree.h"
-#include "io/append_file.h"
 #include "io/disk_file.h"
 #include "io/fingerprint.h"
 #include "io/hdf5_file.h"
@@ -24,6 +23,16 @@ std::string difference(const std::string& path, const Manifest::File& file) {
     return {};
   } catch (const Error& error) {
     return error.what();
+  }
+}
+
+// One that cannot be read is a damaged one.
+std::string manifest_text(const std::string& path) {
+  constexpr std::int64_t kMost = std::int64_t{4} << 30;
+  try {
+    return read_regular_file(path, kMost);
+  } catch (const Error& error) {
+    throw Error(ExitCode::data, error.what());
   }
 }
 
@@ -139,12 +148,12 @@ void Loader::tensor(const Piece& piece) {
 
 Manifest read_manifest(const std::string& folder) {
   const std::string path = folder + '/' + kManifestName;
-  return parse_manifest(read_text_file(path), path);
+  return parse_manifest(manifest_text(path), path);
 }
 
 CheckpointReader CheckpointReader::verified(Communicator& world, Backend& backend, const std::string& folder) {
   const std::string path = folder + '/' + kManifestName;
-  const std::string text = from_rank_0(world, "checkpoint manifest", [&] { return read_text_file(path); });
+  const std::string text = from_rank_0(world, "checkpoint manifest", [&] { return manifest_text(path); });
   CheckpointReader reader(world, backend, folder, parse_manifest(text, path));
   const auto& files = reader.manifest_.files;
   std::string mine;

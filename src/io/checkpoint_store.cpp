@@ -164,6 +164,7 @@ std::string CheckpointStore::commit(const std::vector<std::string>& parts) {
   replace_text_file(temporary + '/' + kManifestName, manifest.text());
   at_stage_("manifest written");
   folder_.commit(header_.step, at_stage_);
+  damaged_.erase(header_.step);  // this one is new
   try {
     folder_.prune(header_.step, config_.keep, damaged_);
   } catch (const Error& error) {

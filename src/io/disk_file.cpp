@@ -50,6 +50,13 @@ class Descriptor {
   int id_;
 };
 
+std::int64_t regular_size(const Descriptor& file, const std::string& path) {
+  struct stat status {};
+  if (::fstat(file.id(), &status) != 0) fail("look at", path, errno);
+  if (!S_ISREG(status.st_mode)) throw Error(ExitCode::input_output, path + " is not a regular file");
+  return status.st_size;
+}
+
 }  // namespace
 
 DiskFile::DiskFile(const std::string& path) : path_(path), descriptor_(open_file(path, O_RDWR)) {}
@@ -108,13 +115,11 @@ void DiskFile::close() {
 
 FileHash hash_file(const std::string& path) {
   const Descriptor file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  struct stat status {};
-  if (::fstat(file.id(), &status) != 0) fail("look at", path, errno);
-  if (!S_ISREG(status.st_mode)) throw Error(ExitCode::input_output, path + " is not a regular file");
+  const std::int64_t bytes = regular_size(file, path);
   static_cast<void>(::posix_fadvise(file.id(), 0, 0, POSIX_FADV_SEQUENTIAL));
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
   XXH3_64bits_reset(state.get());
-  std::vector<char> block(static_cast<std::size_t>(std::clamp<std::int64_t>(status.st_size, 4096, kBlock / 4)));
+  std::vector<char> block(static_cast<std::size_t>(std::clamp<std::int64_t>(bytes, 4096, kBlock / 4)));
   FileHash result;
   for (;;) {
     const ssize_t got = ::read(file.id(), block.data(), block.size());
@@ -126,6 +131,24 @@ FileHash hash_file(const std::string& path) {
   }
   result.hash = XXH3_64bits_digest(state.get());
   return result;
+}
+
+std::string read_regular_file(const std::string& path, std::int64_t most) {
+  const Descriptor file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const std::int64_t bytes = regular_size(file, path);
+  if (bytes > most)
+    throw Error(ExitCode::input_output, fmt::format("{} has {} bytes; at most {} are expected", path, bytes, most));
+  std::string text(static_cast<std::size_t>(bytes), '\0');
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const ssize_t got = ::read(file.id(), text.data() + at, text.size() - at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path, errno);
+    if (got == 0) break;
+    at += static_cast<std::size_t>(got);
+  }
+  text.resize(at);
+  return text;
 }
 
 void sync_file(const std::string& path) {

@@ -35,6 +35,9 @@ struct FileHash {
 // Throws Error(input_output) if it is missing, not a regular file (a link is not followed) or cannot be read.
 FileHash hash_file(const std::string& path);
 
+// The same errors, and one for a file of more than `most` bytes.
+std::string read_regular_file(const std::string& path, std::int64_t most);
+
 void sync_file(const std::string& path);
 void sync_folder(const std::string& path);         // makes creations and renames in it last
 std::int64_t free_bytes(const std::string& path);  // of its file system; 0 if unknown
