@@ -51,7 +51,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     po::positional_options_description positions;
     positions.add("deck", -1);
     using namespace po::command_line_style;
-    const auto style = allow_long | allow_short | allow_dash_for_short | long_allow_adjacent | long_allow_next;
+    const auto style =
+        allow_long | allow_short | allow_dash_for_short | short_allow_next | long_allow_adjacent | long_allow_next;
     po::command_line_parser parser(arguments(argc, argv));
     const auto parsed = parser.options(options).positional(positions).style(style).allow_unregistered().run();
     for (const po::option& option : parsed.options) {

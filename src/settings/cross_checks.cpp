@@ -100,6 +100,7 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
          "the token file that gets validation_share of the documents");
   }
   if (phase == "generate") {
+    want(!settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the model");
     want(!settings.generate.prompt.empty() || !settings.generate.prompts.empty(), "[generate] prompt",
          "text to go on with, or prompts, a file of such texts");
   }

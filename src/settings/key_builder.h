@@ -75,7 +75,7 @@ class SectionBuilder {
           }
           const std::string nearest = nearest_word(word, names);
           throw std::invalid_argument(nearest.empty() ? "is not known"
-                                                      : fmt::format("is not known: did you mean {}?", nearest));
+                                                      : fmt::format("is not known (did you mean {}?)", nearest));
         },
         [choices](const Value& value) {
           for (const auto& [known, candidate] : choices) {
