@@ -77,6 +77,7 @@ void* Backend::allocate(std::size_t bytes) {
     }
     ++blocks.count;
     memory_.reserved += size;
+    memory_.taken_by_kind[static_cast<std::size_t>(kind_)] += size;
   }
   memory_.in_use += size;
   memory_.peak = std::max(memory_.peak, memory_.in_use);

@@ -13,10 +13,12 @@
 // heads, d head size, v vocabulary columns held here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/view.h"
@@ -74,10 +76,15 @@ struct OperationCost {
   double seconds = 0;  // only when timing is on
 };
 
+// What memory is for. A block counts as what it was first taken from the system for.
+enum class MemoryKind { weights, gradients, optimizer, activations, communication };
+constexpr int kMemoryKinds = 5;
+
 struct MemoryUse {
   std::size_t in_use = 0;    // bytes held by live tensors
   std::size_t peak = 0;      // highest in_use since the last reset
   std::size_t reserved = 0;  // bytes taken from the system
+  std::array<std::size_t, kMemoryKinds> taken_by_kind{};  // from the system so far, by what it was first for
 };
 
 class Backend {
@@ -90,6 +97,8 @@ class Backend {
   void release(void* memory, std::size_t bytes) noexcept;
   const MemoryUse& memory() const { return memory_; }
   void reset_peak() { memory_.peak = memory_.in_use; }
+  // What is allocated from now on is for; returns what it was before. See MemoryScope.
+  MemoryKind set_memory_kind(MemoryKind kind) { return std::exchange(kind_, kind); }
   virtual void synchronize() = 0;                                   // wait for everything asked for so far
   void upload(const void* host, TensorView dst);                    // dense host memory -> view (dense)
   void download(TensorView src, void* host);                        // view (dense) -> host, waits
@@ -234,8 +243,22 @@ class Backend {
   };
   std::map<std::size_t, Blocks> pool_;
   MemoryUse memory_;
+  MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, OperationCost> costs_;
   bool timing_ = false;
+};
+
+// Names what is allocated while it lives.
+class MemoryScope {
+ public:
+  MemoryScope(Backend& backend, MemoryKind kind) : backend_(backend), before_(backend.set_memory_kind(kind)) {}
+  MemoryScope(const MemoryScope&) = delete;
+  MemoryScope& operator=(const MemoryScope&) = delete;
+  ~MemoryScope() { backend_.set_memory_kind(before_); }
+
+ private:
+  Backend& backend_;
+  MemoryKind before_;
 };
 
 std::unique_ptr<Backend> make_cpu_backend();

@@ -23,9 +23,11 @@ ParameterBuffer::ParameterBuffer(const ModelContext& context, std::string name, 
   if (shared_values != nullptr) {
     values_view_ = shared_values->values();
   } else {
+    const MemoryScope scope(context.backend, MemoryKind::weights);
     values_ = Tensor(context.backend, context.working_type(), {elements_});
     values_view_ = values_;
   }
+  const MemoryScope scope(context.backend, MemoryKind::gradients);
   gradients_ = Tensor(context.backend, DType::f32, {elements_});
   if (context.shards() > 1 && elements_ > replicated_start_)
     replicated_partials_ = Tensor(context.backend, DType::f32, {context.local_shards(), elements_ - replicated_start_});

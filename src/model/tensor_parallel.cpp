@@ -7,6 +7,7 @@ namespace coxswain {
 Gathered gather_rows(const ModelContext& context, TensorView local_rows, const char* name) {
   Communicator& group = context.grid.tensor();
   if (group.size() == 1) return {Tensor(), local_rows};
+  const MemoryScope scope(context.backend, MemoryKind::communication);
   Gathered all;
   all.owned = Tensor(context.backend, local_rows.dtype, {local_rows.shape[0] * group.size(), local_rows.shape[1]});
   all.view = all.owned;

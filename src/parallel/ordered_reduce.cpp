@@ -73,6 +73,7 @@ class TreeExchange {
     const auto width = static_cast<std::int64_t>(size_of(out.dtype));
     const std::int64_t fits = kScratchBytes / (width * static_cast<std::int64_t>(nodes_.size()));
     const std::int64_t length = std::min(longest, std::max(fits / kGrain, std::int64_t{1}) * kGrain);
+    const MemoryScope scope(backend_, MemoryKind::communication);
     Tensor scratch;
     if (slots > 0 && longest > 0) scratch = Tensor(backend_, out.dtype, {slots, length});
     for (std::int64_t from = 0; from < longest; from += length) {

@@ -32,6 +32,7 @@ void TreeSum::push(TensorView leaf) {
     newest = std::move(older);
   }
   if (!complete() && newest.sum.data == leaf.data) {
+    const MemoryScope scope(*backend_, MemoryKind::gradients);
     newest.owned = Tensor(*backend_, leaf.dtype, leaf.shape);
     backend_->copy(leaf, newest.owned);
     newest.sum = newest.owned;

@@ -38,6 +38,7 @@ TensorView rows_of(TensorView slice, const OwnedPart& part, std::int64_t rows) {
 
 Optimizer::Optimizer(Model& model, const OptimizerConfig& config) : model_(model), config_(config) {
   Backend& backend = model.context().backend;
+  const MemoryScope scope(backend, MemoryKind::optimizer);
   for (const auto& buffer : model.buffers()) {
     if (!buffer->owns_values()) continue;
     Slice slice;

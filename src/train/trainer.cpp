@@ -129,6 +129,7 @@ Tensor Trainer::arrive(PipelineTask::Kind kind, int to_stage, int micro_batch, s
     auto node = local_.extract({2 * to_stage + (forward ? 0 : 1), micro_batch});
     return std::move(node.mapped());
   }
+  const MemoryScope scope(context.backend, MemoryKind::communication);
   Tensor tensor = context.tensor({context.local_rows(rows), context.config.hidden});
   const std::string name = (forward ? "activations to stage " : "gradients to stage ") + std::to_string(to_stage);
   context.grid.pipeline().receive(tensor, from, name.c_str()).wait();
