@@ -1,0 +1,16 @@
+// The plan of a run as --check prints it: parameters, work, memory a rank by kind, layout of stages and shards.
+#pragma once
+
+#include <string>
+
+#include "train/plan.h"
+
+namespace coxswain {
+
+// program_bytes: what the program and its libraries hold before any tensor, a rank.
+std::string plan_text(const Plan& plan, const ModelConfig& model, const BatchConfig& batch, const GridConfig& grid,
+                      std::size_t program_bytes, bool background_saves);
+
+std::string byte_text(double bytes);  // 512 B, 3.4 KiB, 1.2 GiB
+
+}  // namespace coxswain
