@@ -27,7 +27,7 @@ struct EncodedBlock {
 class TextBlocks {
  public:
   struct Options {
-    std::string separator;  // of plain text
+    std::string separator = "";  // of plain text
     std::string json_key = "text";
     std::int64_t block_bytes = 0;  // 0: chosen by the size of all input
   };

@@ -86,7 +86,10 @@ File File::create(const std::string& path) {
   const Library library;
   File file;
   file.path_ = path;
-  file.handle_ = own<H5Fclose>(checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access_properties().id()),
+  const Handle creation = own<H5Pclose>(checked(H5Pcreate(H5P_FILE_CREATE), ExitCode::internal, path, "H5Pcreate"));
+  // The same contents make the same bytes at any time.
+  checked(H5Pset_obj_track_times(creation.id(), false), ExitCode::internal, path, "H5Pset_obj_track_times");
+  file.handle_ = own<H5Fclose>(checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.id(), access_properties().id()),
                                        ExitCode::input_output, path, "creating the file"));
   return file;
 }

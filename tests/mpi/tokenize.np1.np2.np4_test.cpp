@@ -34,9 +34,7 @@ class SharedFolder {
     world().barrier("written");
     return file(name);
   }
-  int files() const {
-    return static_cast<int>(std::distance(std::filesystem::directory_iterator(path_), {}));
-  }
+  int files() const { return static_cast<int>(std::distance(std::filesystem::directory_iterator(path_), {})); }
 
  private:
   std::filesystem::path path_;
@@ -86,7 +84,8 @@ TEST(Tokenize, TheFileIsTheSameForAnyNumberOfRanks) {
       config.validation = folder.file("alone_validation.h5");
       run(config, *alone);
       for (const char* end : {".h5", "_validation.h5"}) {
-        EXPECT_EQ(bytes_of(folder.file(std::string("together") + end)), bytes_of(folder.file(std::string("alone") + end)));
+        EXPECT_EQ(bytes_of(folder.file(std::string("together") + end)),
+                  bytes_of(folder.file(std::string("alone") + end)));
         TokenFile(folder.file(std::string("together") + end)).verify();
       }
       EXPECT_EQ(folder.files(), 5);  // the pieces are gone

@@ -1,0 +1,148 @@
+// Blocks of text: the ids do not depend on where the blocks begin; documents, separators, JSONL and its bad lines.
+#include "data/text_blocks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <random>
+
+#include "base/error.h"
+#include "data/byte_tokenizer.h"
+#include "data/gpt2_tokenizer.h"
+#include "temporary_folder.h"
+
+namespace coxswain {
+namespace {
+
+std::string write(const TemporaryFolder& folder, const std::string& name, const std::string& text) {
+  std::ofstream(folder.file(name), std::ios::binary) << text;
+  return folder.file(name);
+}
+
+EncodedBlock encode_all(const TextBlocks& blocks, Tokenizer& tokenizer) {
+  EncodedBlock all;
+  for (std::int64_t block = 0; block < blocks.blocks(); ++block) {
+    const EncodedBlock one = blocks.encode(block, tokenizer);
+    for (const std::int64_t end : one.document_ends) {
+      all.document_ends.push_back(static_cast<std::int64_t>(all.tokens.size()) + end);
+    }
+    all.tokens.insert(all.tokens.end(), one.tokens.begin(), one.tokens.end());
+    all.bytes += one.bytes;
+  }
+  EXPECT_EQ(all.bytes, blocks.bytes());
+  return all;
+}
+
+// "[ab][c]": each document in brackets.
+std::string documents_of(const EncodedBlock& all, const Tokenizer& tokenizer) {
+  std::string text;
+  std::int64_t start = 0;
+  for (const std::int64_t end : all.document_ends) {
+    EXPECT_EQ(all.tokens[static_cast<std::size_t>(end) - 1], tokenizer.end_of_document());
+    text += '[' + tokenizer.decode({all.tokens.data() + start, static_cast<std::size_t>(end - start - 1)}) + ']';
+    start = end;
+  }
+  EXPECT_EQ(start, static_cast<std::int64_t>(all.tokens.size()));
+  return text;
+}
+
+std::string documents(const std::vector<std::string>& paths, const TextBlocks::Options& options) {
+  ByteTokenizer tokenizer;
+  return documents_of(encode_all(TextBlocks(paths, options), tokenizer), tokenizer);
+}
+
+TEST(TextBlocks, AFileIsADocumentWithoutASeparator) {
+  TemporaryFolder folder;
+  const std::string a = write(folder, "a.txt", "one\n\ntwo\n"), b = write(folder, "b.txt", "\xff\x00three");
+  EXPECT_EQ(documents({a, b}, {}), "[one\n\ntwo\n][\xff]");  // the literal ends at its zero byte
+}
+
+TEST(TextBlocks, SeparatorsEndDocumentsAndEmptyOnesAreLeftOut) {
+  TemporaryFolder folder;
+  const std::string path = write(folder, "a.txt", "--a--bc----d---e--");
+  for (std::int64_t bytes = 1; bytes < 20; ++bytes) {
+    EXPECT_EQ(documents({path}, {.separator = "--", .block_bytes = bytes}), "[a][bc][d][-e]") << bytes;
+  }
+}
+
+TEST(TextBlocks, BlocksOfAnySizeGiveTheSameIds) {
+  TemporaryFolder folder;
+  const std::string golden = std::string(COXSWAIN_SOURCE_DIR) + "/tests/golden/gpt2_small_";
+  ByteTokenizer bytes;
+  Gpt2Tokenizer gpt2(golden + "vocabulary.json", golden + "merges.txt");
+  const std::vector<std::string> pieces = {"the ",     "\n",   "\n\n",         " ", "o'er",
+                                           "\xc3\xa9", "\xff", "\xe3\x80\x80", "x", "=="};
+  std::mt19937 generator(5);
+  for (int round = 0; round < 60; ++round) {
+    std::string text;
+    for (int i = 0; i < 80; ++i) text += pieces[generator() % pieces.size()];
+    const std::string path = write(folder, "a.txt", text);
+    for (const char* separator : {"", "\n\n", "==", "\n"}) {
+      for (Tokenizer* tokenizer : {static_cast<Tokenizer*>(&bytes), static_cast<Tokenizer*>(&gpt2)}) {
+        const auto whole = encode_all(TextBlocks({path}, {.separator = separator, .block_bytes = 1 << 20}), *tokenizer);
+        for (const std::int64_t size : {1, 7, 32, 100}) {
+          const auto cut = encode_all(TextBlocks({path}, {.separator = separator, .block_bytes = size}), *tokenizer);
+          ASSERT_EQ(cut.tokens, whole.tokens) << "separator '" << separator << "', blocks of " << size;
+          ASSERT_EQ(cut.document_ends, whole.document_ends);
+        }
+      }
+    }
+  }
+}
+
+TEST(TextBlocks, JsonLinesAreDocuments) {
+  TemporaryFolder folder;
+  const std::string text =
+      "{\"text\": \"one\\n\\u00e9\", \"id\": 1}\n\n  \r\n{\"id\": 2, \"text\": \"\"}\n{\"text\":\"two\"}";
+  const std::string path = write(folder, "a.jsonl", text), more = write(folder, "b.jsonl", "{\"text\": \"three\"}\n");
+  for (const std::int64_t bytes : {1, 10, 33, 34, 1000}) {
+    EXPECT_EQ(documents({path, more}, {.block_bytes = bytes}), "[one\n\xc3\xa9][two][three]") << bytes;
+  }
+  EXPECT_EQ(documents({folder.file("*.jsonl")}, {}), "[one\n\xc3\xa9][two][three]");
+}
+
+TEST(TextBlocks, BadInputIsNamed) {
+  TemporaryFolder folder;
+  const auto message = [&](const std::string& path, const std::string& key) -> std::string {
+    try {
+      documents({path}, {.json_key = key, .block_bytes = 16});
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      return error.what();
+    }
+    return "accepted";
+  };
+  const auto line = [&](const std::string& third) {
+    return write(folder, "bad.jsonl",
+                 "{\"text\": \"one\"}\n{\"text\": \"two\"}\n" + third + "\n{\"text\": \"four\"}\n");
+  };
+  using testing::HasSubstr;
+  EXPECT_THAT(message(line("{\"text\": \"three\""), "text"), HasSubstr("bad.jsonl:3: no JSON: "));
+  EXPECT_THAT(message(line("{\"text\": \"\xff\"}"), "text"), HasSubstr("bad.jsonl:3: no JSON: "));
+  EXPECT_THAT(message(line("[1, 2]"), "text"), HasSubstr("bad.jsonl:3: a JSON array, an object with the key \"text\""));
+  EXPECT_THAT(message(line("{\"body\": 1, \"id\": 2}"), "text"),
+              HasSubstr("bad.jsonl:3: no key \"text\" ([data] json_key); the line has body, id"));
+  EXPECT_THAT(message(line("{\"text\": 3}"), "text"),
+              HasSubstr("bad.jsonl:3: \"text\" is a number, a string is wanted"));
+  EXPECT_THAT(message(folder.file("none.txt"), "text"), HasSubstr("cannot read " + folder.file("none.txt")));
+  EXPECT_THAT(message(folder.file("*.none"), "text"), HasSubstr("no file matches"));
+  EXPECT_THAT(message(write(folder, "empty.txt", ""), "text"), HasSubstr("empty.txt is empty"));
+  EXPECT_THAT(message(folder.path(), "text"), HasSubstr("cannot read"));
+}
+
+TEST(ByteTokenizer, IsTheBytes) {
+  ByteTokenizer tokenizer;
+  std::string text;
+  for (int i = 0; i < 256; ++i) text.push_back(static_cast<char>(i));
+  const auto ids = tokenizer.encode(text);
+  for (int i = 0; i < 256; ++i) EXPECT_EQ(ids[static_cast<std::size_t>(i)], i);
+  EXPECT_EQ(tokenizer.decode(ids), text);
+  EXPECT_EQ(tokenizer.vocabulary_size(), 257);
+  const std::vector<std::int32_t> end = {65, 256}, outside = {257};
+  EXPECT_EQ(tokenizer.decode(end), "A<|endoftext|>");
+  EXPECT_THROW(tokenizer.decode(outside), Error);
+}
+
+}  // namespace
+}  // namespace coxswain
