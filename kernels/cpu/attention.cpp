@@ -35,30 +35,32 @@ struct ForwardScratch {
   }
 };
 
-// Turns row `scores` [width] into weights exp(scale * score - maximum), of which [begin, end) are visible, updates the
-// row's running maximum and sum, and rescales what the row has gathered so far.
+// Turns row `scores` [width] into weights exp(scale * score - maximum), of which `seen` are visible, updates the row's
+// running maximum and sum, and rescales what the row has gathered so far.
 template <class T, class R>
-void softmax_row(R scale, R* scores, std::int64_t width, std::int64_t begin, std::int64_t end, T* weights, R& maximum,
-                 R& sum, R* out, std::int64_t d) {
-  if (begin >= end) {
-    std::fill_n(weights, width, T{});
-    return;
-  }
+void softmax_row(R scale, R* scores, std::int64_t width, const Range& seen, T* weights, R& maximum, R& sum, R* out,
+                 std::int64_t d) {
+  const Range lanes = seen.whole_lanes(width);
+  R* values = scores + lanes.begin;
+  if (seen.count() > 0) {
+    constexpr R kHidden = -std::numeric_limits<R>::infinity();  // a weight of 0
+    std::fill(values, scores + seen.begin, kHidden);
+    std::fill(scores + seen.end, scores + lanes.end, kHidden);
+    const R highest = lane_max<R>(lanes.count(), maximum, [=](std::int64_t j) { return values[j] *= scale; });
+    const R rescale = exp_fast(maximum - highest);  // 0 at first: the maximum was minus infinity
+    const R added =
+        lane_sum<R>(lanes.count(), [=](std::int64_t j) { return values[j] = exp_fast(values[j] - highest); });
+    if (rescale != R(1)) {
 #pragma omp simd
-  for (std::int64_t j = begin; j < end; ++j) scores[j] *= scale;
-  const R highest = lane_max(scores + begin, end - begin, maximum);
-  const R rescale = exp_fast(maximum - highest);  // 0 at first: the maximum was minus infinity
-  R* visible = scores + begin;
-  const R added = lane_sum<R>(end - begin, [=](std::int64_t j) { return visible[j] = exp_fast(visible[j] - highest); });
-  if (rescale != R(1)) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < d; ++c) out[c] *= rescale;
+      for (std::int64_t c = 0; c < d; ++c) out[c] *= rescale;
+    }
+    sum = multiply_add(sum, rescale, added);
+    maximum = highest;
+    if (static_cast<void*>(weights) != static_cast<void*>(scores))
+      convert_row(values, weights + lanes.begin, lanes.count());
   }
-  sum = multiply_add(sum, rescale, added);
-  maximum = highest;
-  std::fill_n(weights, begin, T{});
-  if (static_cast<void*>(weights) != static_cast<void*>(scores)) convert_row(visible, weights + begin, end - begin);
-  std::fill_n(weights + end, width - end, T{});
+  std::fill_n(weights, lanes.begin, T{});
+  std::fill(weights + lanes.end, weights + width, T{});
 }
 
 template <class T>
@@ -85,10 +87,9 @@ struct Forward {
               scratch.scores, false);
       for (std::int64_t i = 0; i < count; ++i) {
         const std::int64_t query = first + i;
-        const std::int64_t begin = std::max<std::int64_t>(visible.first_key(query) - key, 0);
-        const std::int64_t end = std::min(query + 1 - key, width);
-        softmax_row(scale, scratch.scores + i * width, width, begin, end, scratch.weights + i * width,
-                    scratch.maxima[i], scratch.sums[i], scratch.out + i * d, d);
+        const Range seen = Range{visible.first_key(query) - key, query + 1 - key}.within(width);
+        softmax_row(scale, scratch.scores + i * width, width, seen, scratch.weights + i * width, scratch.maxima[i],
+                    scratch.sums[i], scratch.out + i * d, d);
       }
       product(Form::plain, count, d, width, scratch.weights, v.at(sequence, group, key), scratch.out, true);
     }

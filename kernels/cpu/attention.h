@@ -25,6 +25,21 @@ struct Extents {
   std::int64_t kv_head(std::int64_t head) const { return head / heads_per_group(); }
 };
 
+struct Range {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t count() const { return end - begin; }
+  // The part inside [0, width): empty at some place inside if there is none.
+  Range within(std::int64_t width) const {
+    const std::int64_t first = std::clamp<std::int64_t>(begin, 0, width);
+    return {first, std::clamp(end, first, width)};
+  }
+  // Widened to whole vectors where the row allows it, so that loops have no scalar tails; empty stays empty.
+  Range whole_lanes(std::int64_t width) const {
+    if (count() == 0) return *this;
+    return {begin / kLanes * kLanes, std::min((end + kLanes - 1) / kLanes * kLanes, width)};
+  }
+};
+
 // The keys that a query of one sequence sees are the range [first_key(query), query].
 class Visible {
  public:
@@ -58,12 +73,14 @@ class DenseHeads {
   DenseHeads(Backend& backend, const TensorView& view)
       : t_(view.shape[1]), heads_(view.shape[2]), d_(view.shape[3]), values_(backend, view.elements()) {
     const T* from = view.as<T>();
-    const std::int64_t rows = view.shape[0] * heads_ * t_;
-#pragma omp parallel for schedule(static) if (rows * d_ >= kParallelElements)
-    for (std::int64_t row = 0; row < rows; ++row) {
-      const std::int64_t head = row / t_ % heads_, sequence = row / t_ / heads_, token = row % t_;
-      const T* source = from + sequence * view.strides[0] + token * view.strides[1] + head * view.strides[2];
-      std::copy_n(source, d_, values_.data() + row * d_);
+    const std::int64_t tokens = view.shape[0] * t_;
+#pragma omp parallel for schedule(static) if (tokens * heads_ * d_ >= kParallelElements)
+    for (std::int64_t token = 0; token < tokens; ++token) {  // token by token: the heads of one lie side by side
+      const std::int64_t sequence = token / t_, place = token % t_;
+      const T* source = from + sequence * view.strides[0] + place * view.strides[1];
+      T* to = values_.data() + (sequence * heads_ * t_ + place) * d_;
+      for (std::int64_t head = 0; head < heads_; ++head)
+        convert_row(source + head * view.strides[2], to + head * t_ * d_, d_);
     }
   }
   const T* at(std::int64_t sequence, std::int64_t head, std::int64_t token) const {

@@ -16,11 +16,6 @@ namespace {
 
 using namespace attention_blocks;
 
-struct Range {
-  std::int64_t begin = 0, end = 0;
-  std::int64_t count() const { return end - begin; }
-};
-
 // One thread's memory.
 template <class T>
 struct GradientScratch {
@@ -47,23 +42,25 @@ struct GradientScratch {
   }
 };
 
-// One key's row of a block: scores -> weights, slopes (dP) -> dscores, for the visible queries; 0 elsewhere.
+// One key's row of a block: scores -> weights, slopes (dP) -> dscores, for the queries that see the key; 0 elsewhere.
 template <class T, class R>
 struct GradientRow {
   R scale;
-  const R *log_sum_exp, *delta;    // of the block's queries
-  const std::int32_t* starts;      // first keys of their documents, or null
-  std::int64_t begin, end, width;  // visible queries of `width`, but for document borders
+  std::int64_t width;            // queries of the block
+  const R *log_sum_exp, *delta;  // theirs
+  const std::int32_t* starts;    // first keys of their documents, or null
 
-  void run(std::int64_t key, R* scores, R* slopes, T* weights, T* dscores) const {
+  // `seen`: the queries that see the key, but for document borders.
+  void run(std::int64_t key, const Range& seen, R* scores, R* slopes, T* weights, T* dscores) const {
+    const Range lanes = seen.whole_lanes(width);
     const auto each = [=, row = *this](const auto& sees) {
 #pragma omp simd
-      for (std::int64_t i = row.begin; i < row.end; ++i) {
+      for (std::int64_t i = lanes.begin; i < lanes.end; ++i) {
         const R exponential = exp_fast(multiply_add(scores[i], row.scale, -row.log_sum_exp[i]));
         const R weight = sees(i) ? exponential : R(0);
         const R dscore = weight * (slopes[i] - row.delta[i]) * row.scale;
         scores[i] = weight;
-        slopes[i] = sees(i) ? dscore : R(0);
+        slopes[i] = dscore;
       }
     };
     if (starts) {
@@ -72,12 +69,12 @@ struct GradientRow {
       each([](std::int64_t) { return true; });
     }
     if constexpr (!std::is_same_v<T, R>) {
-      convert_row(scores + begin, weights + begin, end - begin);
-      convert_row(slopes + begin, dscores + begin, end - begin);
+      convert_row(scores + lanes.begin, weights + lanes.begin, lanes.count());
+      convert_row(slopes + lanes.begin, dscores + lanes.begin, lanes.count());
     }
     for (T* values : {weights, dscores}) {
-      std::fill_n(values, begin, T{});
-      std::fill_n(values + end, width - end, T{});
+      std::fill_n(values, seen.begin, T{});
+      std::fill(values + seen.end, values + width, T{});
     }
   }
 };
@@ -108,22 +105,20 @@ class Gradient {
   std::int64_t cells() const { return (extents_.t + kCell - 1) / kCell; }
   std::int64_t wides() const { return (extents_.t + kWide - 1) / kWide; }
   Range keys(std::int64_t cell) const { return {cell * kCell, std::min((cell + 1) * kCell, extents_.t)}; }
-  std::int64_t row(std::int64_t sequence, std::int64_t head) const {
-    return (sequence * extents_.a + head) * extents_.t;
-  }
 
   void fill_delta() {
-    const std::int64_t rows = extents_.b * extents_.a * extents_.t, d = extents_.d;
-    const T* out = op_.out.as<T>();
-    const Shape& strides = op_.out.strides;
-#pragma omp parallel for schedule(static) if (rows * d >= kParallelElements)
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t token = r % extents_.t, head = r / extents_.t % extents_.a;
-      const std::int64_t sequence = r / extents_.t / extents_.a;
-      const T* values = out + sequence * strides[0] + token * strides[1] + head * strides[2];
-      const T* slopes = dout_.at(sequence, head, token);
-      delta_.data()[r] = lane_sum<R>(d, [=](std::int64_t c) { return load(values[c]) * load(slopes[c]); });
-    }
+    const std::int64_t t = extents_.t, d = extents_.d, tokens = extents_.b * t;
+    const auto row_of = [t](const TensorView& view, std::int64_t token) {
+      return view.as<T>() + token / t * view.strides[0] + token % t * view.strides[1];
+    };
+#pragma omp parallel for schedule(static) if (tokens * extents_.a * d >= kParallelElements)
+    for (std::int64_t token = 0; token < tokens; ++token)
+      for (std::int64_t head = 0; head < extents_.a; ++head) {
+        const T* values = row_of(op_.out, token) + head * op_.out.strides[2];
+        const T* slopes = row_of(op_.dout, token) + head * op_.dout.strides[2];
+        delta_.data()[(token / t * extents_.a + head) * t + token % t] =
+            lane_sum<R>(d, [=](std::int64_t c) { return load(values[c]) * load(slopes[c]); });
+      }
   }
 
   // The queries of wide block `wide` that may see a key of cell `cell`, on the grid of cells; empty if none does.
@@ -138,26 +133,22 @@ class Gradient {
   // weights and dscores [keys, queries] of one block.
   void block(const Visible& visible, std::int64_t sequence, std::int64_t head, const Range& keys, const Range& queries,
              const GradientScratch<T>& scratch) const {
-    const std::int64_t group = extents_.kv_head(head), width = queries.count(), first = row(sequence, head);
+    const std::int64_t group = extents_.kv_head(head), width = queries.count();
+    const std::int64_t first = (sequence * extents_.a + head) * extents_.t;
     const T* q = q_.at(sequence, head, queries.begin);
     const T* dout = dout_.at(sequence, head, queries.begin);
     product(Form::b_transposed, keys.count(), width, extents_.d, k_.at(sequence, group, keys.begin), q, scratch.scores,
             false);
     product(Form::b_transposed, keys.count(), width, extents_.d, v_.at(sequence, group, keys.begin), dout,
             scratch.slopes, false);
-    GradientRow<T, R> values{static_cast<R>(op_.scale),
-                             op_.log_sum_exp.as<R>() + first + queries.begin,
-                             delta_.data() + first + queries.begin,
-                             visible.document_starts() ? visible.document_starts() + queries.begin : nullptr,
-                             0,
-                             0,
-                             width};
+    const GradientRow<T, R> row{static_cast<R>(op_.scale), width, op_.log_sum_exp.as<R>() + first + queries.begin,
+                                delta_.data() + first + queries.begin,
+                                visible.document_starts() ? visible.document_starts() + queries.begin : nullptr};
     for (std::int64_t key = keys.begin; key < keys.end; ++key) {
-      values.begin = std::min(std::max<std::int64_t>(key - queries.begin, 0), width);
-      values.end = std::max(values.begin, std::min(key + visible.band() - queries.begin, width));
+      const Range seen = Range{key - queries.begin, key + visible.band() - queries.begin}.within(width);
       const std::int64_t offset = (key - keys.begin) * width;
-      values.run(key, scratch.scores + offset, scratch.slopes + offset, scratch.weights + offset,
-                 scratch.dscores + offset);
+      row.run(key, seen, scratch.scores + offset, scratch.slopes + offset, scratch.weights + offset,
+              scratch.dscores + offset);
     }
   }
   void add_keys(std::int64_t sequence, std::int64_t head, const Range& keys, const Range& queries,

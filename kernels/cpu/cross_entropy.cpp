@@ -21,7 +21,8 @@ void CpuBackend::do_cross_entropy_stats(TensorView logits, TensorView targets, s
 #pragma omp parallel for schedule(static) if (rows * valid >= kParallelElements)
     for (std::int64_t r = 0; r < rows; ++r) {
       const T* x = logit_rows[r];
-      const R highest = lane_max(x, valid, -std::numeric_limits<R>::infinity());
+      const R highest =
+          lane_max<R>(valid, -std::numeric_limits<R>::infinity(), [x](std::int64_t c) { return load(x[c]); });
       const R sum = lane_sum<R>(valid, [=](std::int64_t c) { return exp_fast(load(x[c]) - highest); });
       const std::int64_t column = target[r] - first_column;
       stats_rows[r][0] = highest;

@@ -95,6 +95,15 @@ class RealVector {
 
 inline constexpr std::int64_t kLanes = 16;
 
+// Sixteen lanes to one by halves; loops of constant length, which the compiler turns into vector operations.
+template <class R, class Join>
+[[gnu::always_inline]] inline R join_lanes(const R (&lanes)[kLanes], const Join& join) {
+  R eight[8], four[4];
+  for (int i = 0; i < 8; ++i) eight[i] = join(lanes[i], lanes[i + 8]);
+  for (int i = 0; i < 4; ++i) four[i] = join(eight[i], eight[i + 4]);
+  return join(join(four[0], four[2]), join(four[1], four[3]));
+}
+
 // The sum of term(0), ..., term(n - 1).
 template <class R, class Term>
 [[gnu::always_inline]] inline R lane_sum(std::int64_t n, const Term& term) {
@@ -105,26 +114,22 @@ template <class R, class Term>
     for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
   }
   for (std::int64_t lane = 0; i + lane < n; ++lane) lanes[lane] += term(i + lane);
-  for (std::int64_t half = kLanes / 2; half > 0; half /= 2)
-    for (std::int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-  return lanes[0];
+  return join_lanes(lanes, [](R a, R b) { return a + b; });
 }
 
-// The greatest of `start` and x[0], ..., x[n - 1]; not-a-numbers are passed over.
-template <class T, class R>
-inline R lane_max(const T* x, std::int64_t n, R start) {
+// The greatest of `start` and term(0), ..., term(n - 1); not-a-numbers are passed over.
+template <class R, class Term>
+[[gnu::always_inline]] inline R lane_max(std::int64_t n, R start, const Term& term) {
+  const auto greater = [](R a, R b) { return b > a ? b : a; };
   R lanes[kLanes];
   for (R& lane : lanes) lane = start;
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
 #pragma omp simd
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-      const R value = load(x[i + lane]);
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    }
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] = greater(lanes[lane], term(i + lane));
   }
-  for (; i < n; ++i) lanes[0] = std::max(lanes[0], static_cast<R>(load(x[i])));
-  return *std::max_element(lanes, lanes + kLanes);
+  for (std::int64_t lane = 0; i + lane < n; ++lane) lanes[lane] = greater(lanes[lane], term(i + lane));
+  return join_lanes(lanes, greater);
 }
 
 // Work below this many elements is not worth waking the other threads for.
