@@ -49,7 +49,7 @@ start_accounting() {
   munged --force --key-file="$root/munge.key" --socket="$root/run/munge.socket" --pid-file="$root/run/munged.pid" \
     --log-file="$root/log/munged.log" --seed-file="$root/run/munged.seed" 2>/dev/null
   mariadb-install-db --no-defaults --user=root --datadir="$root/database" --auth-root-authentication-method=normal \
-    --skip-test-db >"$root/log/mariadb-install.log" 2>&1
+    --skip-test-db --force --skip-name-resolve >"$root/log/mariadb-install.log" 2>&1
   mariadbd --no-defaults --user=root --datadir="$root/database" --socket="$root/run/mariadb.socket" --port=16820 \
     --bind-address=127.0.0.1 --pid-file="$root/run/mariadbd.pid" --innodb-buffer-pool-size=32M \
     --innodb-lock-wait-timeout=900 >"$root/log/mariadbd.log" 2>&1 &
