@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <numeric>
 
 #include "base/deck.h"
@@ -14,7 +15,8 @@ using Mistakes = std::vector<std::string>;
 
 // The key that the user wrote: shard counts default to the grid's own counts.
 std::string shard_key(const Deck& deck, const char* shards, const char* ranks) {
-  return deck.has(std::string("grid.") + shards) ? shards : ranks;
+  const DeckEntry* entry = deck.find(std::string("grid.") + shards);
+  return entry != nullptr && entry->value != "0" ? shards : ranks;
 }
 
 void check_tensor_shards(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
@@ -30,7 +32,7 @@ void check_tensor_shards(const Settings& settings, const Deck& deck, Mistakes& m
                                    divisor_list(common)));
     return;
   }
-  const int rows = settings.batch.micro * settings.batch.length;
+  const auto rows = static_cast<std::int64_t>(settings.batch.micro) * settings.batch.length;
   if (rows % shards != 0) {
     mistakes.push_back(fmt::format(
         "[batch] length = {} times [batch] micro = {} is {} rows, which [grid] {} = {} does "
@@ -55,12 +57,12 @@ void check_stages(const Settings& settings, const Deck&, Mistakes& mistakes) {
 
 void check_data_shards(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   const BatchConfig& batch = settings.batch;
-  const int unit = settings.grid.data_shards * batch.micro;
+  const auto unit = static_cast<std::int64_t>(settings.grid.data_shards) * batch.micro;
   const std::string product =
       fmt::format("[grid] {} = {} times [batch] micro = {}", shard_key(deck, "data_shards", "data"),
                   settings.grid.data_shards, batch.micro);
   if (batch.global % unit != 0) {
-    const int below = batch.global / unit * unit;
+    const std::int64_t below = batch.global / unit * unit;
     mistakes.push_back(fmt::format("[batch] global = {} is not a multiple of {}; use {}", batch.global, product,
                                    below > 0 ? fmt::format("{} or {}", below, below + unit) : fmt::format("{}", unit)));
   }

@@ -8,6 +8,7 @@ namespace coxswain {
 namespace {
 
 constexpr auto kFree = OnRestart::free;
+constexpr Range kSize{.least = 0, .most = 1e6};  // so that no count of parameters overflows
 
 void add_run(std::vector<Key>& keys) {
   using C = RunConfig;
@@ -35,14 +36,14 @@ void add_model_shape(std::vector<Key>& keys) {
   SectionBuilder<C>(keys, "model", &Settings::model)
       // The shape itself is compared on restart, so its name may change.
       .choice("preset", &C::preset, presets, {"", "published model that gives the defaults below", kFree})
-      .number("layers", &C::layers, kNotNegative, {"", "transformer blocks"})
-      .number("hidden", &C::hidden, kNotNegative, {"", "width of the residual stream"})
-      .number("heads", &C::heads, kNotNegative, {"", "query heads"})
-      .number("kv_heads", &C::kv_heads, kNotNegative, {"", "key and value heads, a divisor of heads; 0: heads"})
-      .number("head_size", &C::head_size, kNotNegative, {"", "width of a head; 0: hidden / heads"})
-      .number("feed_forward", &C::feed_forward, kNotNegative, {"", "inner width of the MLP; 0: 4 hidden"})
-      .number("vocabulary", &C::vocabulary, kNotNegative, {"tokens", "entries of the vocabulary, without padding"})
-      .number("context", &C::context, kNotNegative, {"tokens", "largest number of positions"})
+      .number("layers", &C::layers, {.least = 0, .most = 10000}, {"", "transformer blocks"})
+      .number("hidden", &C::hidden, kSize, {"", "width of the residual stream"})
+      .number("heads", &C::heads, kSize, {"", "query heads"})
+      .number("kv_heads", &C::kv_heads, kSize, {"", "key and value heads, a divisor of heads; 0: heads"})
+      .number("head_size", &C::head_size, kSize, {"", "width of a head; 0: hidden / heads"})
+      .number("feed_forward", &C::feed_forward, kSize, {"", "inner width of the MLP; 0: 4 hidden"})
+      .number("vocabulary", &C::vocabulary, kSize, {"tokens", "entries of the vocabulary, without padding"})
+      .number("context", &C::context, {.least = 0, .most = 1e7}, {"tokens", "largest number of positions"})
       .choice("norm", &C::norm, {{"layer", NormKind::layer}, {"rms", NormKind::rms}}, {"", "LayerNorm or RMSNorm"})
       .number("norm_epsilon", &C::norm_epsilon, kPositive, {"", "added to the variance"})
       .choice("norm_position", &C::norm_position, {{"pre", NormPosition::pre}, {"post", NormPosition::post}},
@@ -181,7 +182,7 @@ void add_device(std::vector<Key>& keys) {
 const std::vector<Section>& deck_sections() {
   static const std::vector<Section> sections = {
       {"run", "which phase, where and how long"},
-      {"model", "shape of the decoder"},
+      {"model", "shape of the decoder; a preset brings other defaults than those shown"},
       {"grid", "how ranks share the work; only the shard counts touch the result"},
       {"batch", "what one step trains on"},
       {"optimizer", "AdamW and its learning rate"},

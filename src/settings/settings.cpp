@@ -72,6 +72,15 @@ Settings apply_all(const Deck& deck) {
   return settings;
 }
 
+// Counts that overflow are no grid; it is checked in doubles, where they do not.
+void check_size(const GridConfig& grid) {
+  constexpr double kMostRanks = 1 << 24;
+  const double ranks = static_cast<double>(grid.tensor) * grid.pipeline * std::max(1, grid.data);
+  if (ranks <= kMostRanks) return;
+  throw Error(ExitCode::usage, fmt::format("[grid] tensor = {} x pipeline = {} x data = {} is more than {} ranks",
+                                           grid.tensor, grid.pipeline, grid.data, kMostRanks));
+}
+
 // Each module's own check; the message gets the place of the key that it names.
 void check_sections(Settings& settings, const Deck& deck, int ranks) {
   Mistakes mistakes;
@@ -86,7 +95,10 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
   };
   check([&] { settings.run.check(); });
   if (uses_model(settings.run.phase)) check([&] { settings.model.check(); });
-  check([&] { settings.grid.check(ranks); });
+  check([&] {
+    check_size(settings.grid);
+    settings.grid.check(ranks);
+  });
   check([&] { settings.batch.check(); });
   check([&] { settings.optimizer.check(); });
   check([&] { settings.data.check(); });

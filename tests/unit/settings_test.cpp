@@ -116,6 +116,10 @@ TEST(Settings, BadPresetIsReportedOnce) {
 TEST(Settings, ChecksSectionsAgainstEachOther) {
   const std::pair<const char*, const char*> table[] = {
       {"[grid]\ntensor = 3\n", "a.ini:16: [grid] tensor = 3 does not divide [model] heads = 4; use 1, 2, 4"},
+      {"[grid]\ntensor = 3\ntensor_shards = 0\n",
+       "a.ini:16: [grid] tensor = 3 does not divide [model] heads = 4; use 1, 2, 4"},
+      {"[grid]\ntensor = 100000\npipeline = 100000\n",
+       "a.ini:16: [grid] tensor = 100000 x pipeline = 100000 x data = 0 is more than 16777216 ranks"},
       {"[grid]\ntensor_shards = 8\n",
        "a.ini:16: [grid] tensor_shards = 8 does not divide [model] heads = 4; use 1, 2, 4"},
       {"[model]\nkv_heads = 1\n[grid]\ntensor = 2\n",
