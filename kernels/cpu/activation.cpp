@@ -16,7 +16,7 @@ void CpuBackend::do_gated(Activation activation, TensorView gate, TensorView up,
         const T *g = gates[r], *u = ups[r];
         T *result = results[r];
 #pragma omp simd
-        for (std::int64_t c = 0; c < columns; ++c) result[c] = store<T>(apply<kind.value>(load(g[c])) * load(u[c]));
+        for (std::int64_t c = 0; c < columns; ++c) put(result[c], apply<kind.value>(load(g[c])) * load(u[c]));
       }
     });
   });
@@ -36,8 +36,8 @@ void CpuBackend::do_gated_gradient(Activation activation, TensorView gate, Tenso
 #pragma omp simd
         for (std::int64_t c = 0; c < columns; ++c) {
           const auto gate_value = load(g[c]), up_value = load(u[c]), slope = load(d[c]);
-          to_gate[c] = store<T>(slope * up_value * apply_gradient<kind.value>(gate_value));
-          to_up[c] = store<T>(slope * apply<kind.value>(gate_value));
+          put(to_gate[c], slope * up_value * apply_gradient<kind.value>(gate_value));
+          put(to_up[c], slope * apply<kind.value>(gate_value));
         }
       }
     });

@@ -106,7 +106,7 @@ struct Forward {
       T* to = rows + i * out.strides[1];
       const R inverse = R(1) / scratch.sums[i];
 #pragma omp simd
-      for (std::int64_t c = 0; c < extents.d; ++c) to[c] = store<T>(from[c] * inverse);
+      for (std::int64_t c = 0; c < extents.d; ++c) put(to[c], from[c] * inverse);
       sums[i] = scratch.maxima[i] + std::log(scratch.sums[i]);
     }
   }

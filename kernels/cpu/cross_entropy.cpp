@@ -69,8 +69,8 @@ void CpuBackend::do_cross_entropy_gradient(TensorView targets, TensorView log_su
       const bool here = column >= 0 && column < valid;
       const R of_target = here ? (exp_fast(load(x[column]) - sum) - R(1)) * scale : R(0);
 #pragma omp simd
-      for (std::int64_t c = 0; c < valid; ++c) x[c] = store<T>(exp_fast(load(x[c]) - sum) * scale);
-      if (here) x[column] = store<T>(of_target);
+      for (std::int64_t c = 0; c < valid; ++c) put(x[c], exp_fast(load(x[c]) - sum) * scale);
+      if (here) put(x[column], of_target);
       std::fill(x + valid, x + columns, T{});
     }
   });

@@ -46,7 +46,7 @@ void CpuBackend::do_dropout_gradient(TensorView dsum, const DropoutSpec& dropout
       R* factor = factors.data() + omp_get_thread_num() * columns;
       mask.fill(r, factor);
 #pragma omp simd
-      for (std::int64_t c = 0; c < columns; ++c) to[c] = store<T>(load(from[c]) * factor[c]);
+      for (std::int64_t c = 0; c < columns; ++c) put(to[c], load(from[c]) * factor[c]);
     }
   });
 }

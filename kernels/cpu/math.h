@@ -29,9 +29,14 @@ struct RealOf<bf16> {
 template <class T>
 using Real = typename RealOf<T>::type;
 
-inline float load(float value) { return value; }
-inline double load(double value) { return value; }
-inline float load(bf16 value) { return static_cast<float>(value); }
+// Reading and writing one stored value. By reference and through the bits: a temporary bf16 would keep the compiler
+// from vectorising the loop around it.
+inline float load(const float& value) { return value; }
+inline double load(const double& value) { return value; }
+inline float load(const bf16& value) { return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16); }
+inline void put(float& place, float value) { place = value; }
+inline void put(double& place, double value) { place = value; }
+inline void put(bf16& place, float value) { place.bits = bf16(value).bits; }
 template <class T>
 inline T store(Real<T> value) {
   return static_cast<T>(value);
@@ -174,7 +179,7 @@ inline T apply_gradient(Activation activation, T x) {
 template <class From, class To>
 inline void convert_row(const From* from, To* to, std::int64_t n) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) to[i] = store<To>(static_cast<Real<To>>(load(from[i])));
+  for (std::int64_t i = 0; i < n; ++i) put(to[i], static_cast<Real<To>>(load(from[i])));
 }
 
 // Rows: y = activation(x), and dx = dy * activation'(x). x and y may be the same memory.
@@ -182,14 +187,14 @@ template <class From, class To>
 inline void activate_row(Activation activation, const From* x, To* y, std::int64_t n) {
   dispatch(activation, [=](auto tag) {
 #pragma omp simd
-    for (std::int64_t i = 0; i < n; ++i) y[i] = store<To>(apply<tag.value>(load(x[i])));
+    for (std::int64_t i = 0; i < n; ++i) put(y[i], apply<tag.value>(load(x[i])));
   });
 }
 template <class T>
 inline void activate_gradient_row(Activation activation, const T* x, const T* dy, T* dx, std::int64_t n) {
   dispatch(activation, [=](auto tag) {
 #pragma omp simd
-    for (std::int64_t i = 0; i < n; ++i) dx[i] = store<T>(load(dy[i]) * apply_gradient<tag.value>(load(x[i])));
+    for (std::int64_t i = 0; i < n; ++i) put(dx[i], load(dy[i]) * apply_gradient<tag.value>(load(x[i])));
   });
 }
 

@@ -25,11 +25,10 @@ void norm_row(NormKind kind, R epsilon, const T* x, const R* gamma, const R* bet
   const R inverse = R(1) / std::sqrt(squares / static_cast<R>(n) + epsilon);
   if (beta) {
 #pragma omp simd
-    for (std::int64_t c = 0; c < n; ++c)
-      y[c] = store<T>(multiply_add((load(x[c]) - mean) * inverse, gamma[c], beta[c]));
+    for (std::int64_t c = 0; c < n; ++c) put(y[c], multiply_add((load(x[c]) - mean) * inverse, gamma[c], beta[c]));
   } else {
 #pragma omp simd
-    for (std::int64_t c = 0; c < n; ++c) y[c] = store<T>((load(x[c]) - mean) * inverse * gamma[c]);
+    for (std::int64_t c = 0; c < n; ++c) put(y[c], (load(x[c]) - mean) * inverse * gamma[c]);
   }
   stats[0] = mean;
   stats[1] = inverse;
@@ -85,10 +84,10 @@ struct GradientRow {
     };
     if (row.dresidual) {
 #pragma omp simd
-      for (std::int64_t c = 0; c < n; ++c) row.dx[c] = store<T>(through_norm(c) + load(row.dresidual[c]));
+      for (std::int64_t c = 0; c < n; ++c) put(row.dx[c], through_norm(c) + load(row.dresidual[c]));
     } else {
 #pragma omp simd
-      for (std::int64_t c = 0; c < n; ++c) row.dx[c] = store<T>(through_norm(c));
+      for (std::int64_t c = 0; c < n; ++c) put(row.dx[c], through_norm(c));
     }
   }
 };

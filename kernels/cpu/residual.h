@@ -10,7 +10,7 @@ template <class T, class R>
 inline void add_residual(const T* x, const T* delta, const R* bias, const R* factor, T* sum, std::int64_t n) {
   const auto each = [=](const auto& branch) {
 #pragma omp simd
-    for (std::int64_t c = 0; c < n; ++c) sum[c] = store<T>(branch(load(x[c]), load(delta[c]), c));
+    for (std::int64_t c = 0; c < n; ++c) put(sum[c], branch(load(x[c]), load(delta[c]), c));
   };
   if (factor && bias) return each([=](R a, R b, std::int64_t c) { return multiply_add(b + bias[c], factor[c], a); });
   if (factor) return each([=](R a, R b, std::int64_t c) { return multiply_add(b, factor[c], a); });

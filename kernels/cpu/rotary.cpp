@@ -53,8 +53,8 @@ void rotate(T* head, const double* cosines, std::int64_t half, double direction)
   for (std::int64_t i = 0; i < half; ++i) {
     const R cosine = static_cast<R>(cosines[i]), sine = static_cast<R>(direction * sines[i]);
     const R first = load(head[i]), second = load(head[i + half]);
-    head[i] = store<T>(multiply_add(first, cosine, -(second * sine)));
-    head[i + half] = store<T>(multiply_add(second, cosine, first * sine));
+    put(head[i], multiply_add(first, cosine, -(second * sine)));
+    put(head[i + half], multiply_add(second, cosine, first * sine));
   }
 }
 
