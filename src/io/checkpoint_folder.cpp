@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/error.h"
 #include "base/text.h"
 #include "io/append_file.h"
 #include "io/disk_file.h"
@@ -58,14 +59,15 @@ std::vector<std::string> CheckpointFolder::leftovers() const {
 
 std::string CheckpointFolder::latest() const { return trim(read_text_file(path_ + "/latest")); }
 
-void CheckpointFolder::commit(std::int64_t step, const StageHook& at_stage) const {
+void CheckpointFolder::commit(std::int64_t step) const {
   sync_folder(temporary(step));
   replace_folder(temporary(step), of_step(step));
-  at_stage("folder renamed");
   sync_folder(path_);
+}
+
+void CheckpointFolder::point_latest(std::int64_t step) const {
   replace_text_file(path_ + "/latest", step_name(step) + '\n');
   sync_folder(path_);
-  at_stage("latest moved");
 }
 
 void CheckpointFolder::prune(std::int64_t step, int keep, const std::set<std::int64_t>& damaged) const {

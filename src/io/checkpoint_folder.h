@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "io/part.h"
-
 namespace coxswain {
 
 std::string step_name(std::int64_t step);  // step_00000120
@@ -24,8 +22,9 @@ class CheckpointFolder {
   std::vector<std::string> leftovers() const;  // of saves that were cut off
   std::string latest() const;                  // what `latest` says; empty if it is missing
 
-  // The durable end of a save: the synced folder temporary(step) becomes step_N, and `latest` names it.
-  void commit(std::int64_t step, const StageHook& at_stage) const;
+  // The durable end of a save: the folder temporary(step), whose files have been synced, becomes step_N.
+  void commit(std::int64_t step) const;
+  void point_latest(std::int64_t step) const;
   // Removes all but the newest `keep` ones up to `step`. Those known to be damaged do not count, and go.
   void prune(std::int64_t step, int keep, const std::set<std::int64_t>& damaged) const;
 

@@ -100,14 +100,19 @@ void CheckpointStore::save(const CheckpointHeader& header, const Visit& visit) {
   started_ = Clock::now();
   header_ = header;
   const std::string temporary = folder_.temporary(header.step);
-  from_rank_0(world_, "checkpoint folder", [&] {
-    create_folder(folder_.path());
-    remove_tree(temporary);
-    make_folder(temporary);
-    at_stage_("folder made");
+  snapshot_.clear();
+  const std::string outcome = outcome_of([&] {
+    from_rank_0(world_, "checkpoint folder", [&] {
+      create_folder(folder_.path());
+      remove_tree(temporary);
+      make_folder(temporary);
+      at_stage_("folder made");
+      return std::string();
+    });
+    agree(world_, "checkpoint copy", [&] { snapshot_.take(backend_, visit); });
     return std::string();
   });
-  agree(world_, "checkpoint copy", [&] { snapshot_.take(backend_, visit); });
+  if (is_error(outcome)) fail(outcome);
   stall_seconds_ = seconds_since(started_);
   stage_ = Stage::writing;
   task_.start([this, temporary] { return write_part(temporary, world_.rank(), snapshot_, at_stage_); });
@@ -163,14 +168,17 @@ std::string CheckpointStore::commit(const std::vector<std::string>& parts) {
   at_stage_("global file written");
   replace_text_file(temporary + '/' + kManifestName, manifest.text());
   at_stage_("manifest written");
-  folder_.commit(header_.step, at_stage_);
+  folder_.commit(header_.step);
   damaged_.erase(header_.step);  // this one is new
   try {
+    at_stage_("folder renamed");
+    folder_.point_latest(header_.step);
+    at_stage_("latest moved");
     folder_.prune(header_.step, config_.keep, damaged_);
-  } catch (const Error& error) {
-    return fmt::format("old checkpoints stay: {}", error.what());
+    at_stage_("old ones removed");
+  } catch (const Error& error) {  // the checkpoint is there all the same
+    return fmt::format("{} is complete, but: {}", folder_.of_step(header_.step), error.what());
   }
-  at_stage_("old ones removed");
   return {};
 }
 

@@ -16,6 +16,7 @@
 #include "io/checkpoint_folder.h"
 #include "io/checkpoint_reader.h"
 #include "io/config.h"
+#include "io/part.h"
 
 namespace coxswain {
 

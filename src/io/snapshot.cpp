@@ -66,10 +66,14 @@ std::uint64_t hash_value(const Value& value) {
   return std::visit(hash, value);
 }
 
-void Snapshot::take(Backend& backend, const Visit& visit) {
+void Snapshot::clear() {
   boxes_.clear();
   values_.clear();
   bytes_ = 0;
+}
+
+void Snapshot::take(Backend& backend, const Visit& visit) {
+  clear();
   std::vector<TensorView> views;
   Collector collector(boxes_, views, values_);
   visit(collector);

@@ -32,6 +32,7 @@ class Snapshot {
 
   // The buffer is kept from one call to the next.
   void take(Backend& backend, const Visit& visit);
+  void clear();  // but for the buffer
   const std::vector<Box>& boxes() const { return boxes_; }
   const std::map<std::string, Value>& values() const { return values_; }
   const std::byte* memory(const Box& box) const { return buffer_.get() + box.place; }
