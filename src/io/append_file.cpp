@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -75,6 +76,8 @@ void AppendFile::truncate(std::int64_t bytes) {
 }
 
 std::string read_text_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return {};  // a device may have no end
   std::ifstream file(path, std::ios::binary);
   if (!file) return {};
   return {std::istreambuf_iterator<char>(file), {}};

@@ -14,12 +14,12 @@ std::vector<double> axis_ticks(double low, double high, int most);
 // very small ones.
 std::vector<std::string> tick_labels(const std::vector<double>& ticks);
 
-struct Range {
+struct AxisRange {
   double low = 0, high = 1;
 };
 
 // The finite values' range, a little wider; [v - 1, v + 1] around a constant, [0, 1] where nothing is finite.
-Range value_range(const std::vector<double>& values);
+AxisRange value_range(const std::vector<double>& values);
 
 // The mean of the finite values among the `reach` neighbours to either side; NaN stays out of it and in its place.
 std::vector<double> smoothed(const std::vector<double>& values, std::int64_t reach);

@@ -67,7 +67,7 @@ std::vector<double> resampled(const std::vector<double>& values, int dots) {
   return result;
 }
 
-void draw(BrailleCanvas& canvas, const std::vector<double>& heights, const Range& range, int rows) {
+void draw(BrailleCanvas& canvas, const std::vector<double>& heights, const AxisRange& range, int rows) {
   const auto row_of = [&](double value) {
     const double share = (range.high - value) / (range.high - range.low);
     return std::clamp(static_cast<int>(std::lround(share * (4 * rows - 1))), 0, 4 * rows - 1);
@@ -117,7 +117,7 @@ std::string plot_curve(const std::vector<double>& values, int width, int height,
   if (!any) return text.title.empty() ? "(nothing to plot)\n" : fmt::format("{}: nothing to plot\n", text.title);
   const int rows = std::max(3, height - 2 - (text.title.empty() ? 0 : 1));
   // The range of what is drawn, not of the data: averaging takes peaks away.
-  const Range range = value_range(resampled(values, std::max(2, 2 * width)));
+  const AxisRange range = value_range(resampled(values, std::max(2, 2 * width)));
   const auto ticks = axis_ticks(range.low, range.high, std::max(3, (rows + 1) / 3));
   const auto labels = tick_labels(ticks);
   std::size_t margin = 1;

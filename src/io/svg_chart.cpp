@@ -16,7 +16,7 @@ constexpr int kMost = 700;  // points of a drawn line: more cannot be seen, and 
 
 struct Frame {
   double left, right, top, bottom;  // in the drawing
-  Range x, y;                       // in numbers
+  AxisRange x, y;                   // in numbers
   double across(double step) const { return left + (step - x.low) / (x.high - x.low) * (right - left); }
   double down(double value) const {
     // What lies beyond the frame is drawn one frame beyond it and clipped: a line still leads there.
@@ -26,7 +26,7 @@ struct Frame {
 };
 
 // A few spikes must not flatten the rest: the range leaves the outermost half per cent out if it lies far away.
-Range robust_range(const std::vector<ChartLine>& lines) {
+AxisRange robust_range(const std::vector<ChartLine>& lines) {
   std::vector<double> values;
   for (const ChartLine& line : lines) {
     for (const double value : line.series.values) {

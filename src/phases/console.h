@@ -1,0 +1,44 @@
+// A run's table on the console: a line a step, the header again now and then, a bar at the foot of a terminal.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "io/metrics_log.h"
+#include "io/terminal.h"
+#include "phases/phase.h"
+
+namespace coxswain {
+
+class Console {
+ public:
+  Console(Log& log, std::int64_t total_steps, std::int64_t every)
+      : log_(&log), total_steps_(total_steps), every_(every), bar_(log, total_steps) {}
+
+  // elapsed: seconds since the program's start. The first report of all decides on the columns.
+  void step(const StepReport& report, const StepTiming& timing, double elapsed);
+
+ private:
+  struct Column {
+    std::string metric, label;
+    std::size_t width;
+  };
+  void choose_columns(const StepReport& report, const StepTiming& timing);
+  std::string header() const;
+  std::string row(const StepReport& report, const StepTiming& timing, double elapsed, double left) const;
+  std::string extras(const StepReport& report) const;
+
+  Log* log_;
+  std::int64_t total_steps_, every_;
+  ProgressBar bar_;
+  std::vector<Column> columns_;
+  bool chosen_ = false, shows_tokens_ = false, shows_share_ = false;
+  int lines_ = 0;
+  double step_seconds_ = 0;  // running mean
+};
+
+std::string metric_text(double value);  // 5.2134, 1.234e-05, nan
+
+}  // namespace coxswain

@@ -1,0 +1,235 @@
+#include "phases/driver.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <exception>
+
+#include "base/error.h"
+#include "io/append_file.h"
+
+namespace coxswain {
+
+namespace {
+
+// What ends the loop, the worst on top: a signal's number, the limit, or the code of a failure.
+constexpr std::int64_t kWallLimit = 1000;
+constexpr std::int64_t kFailure = 2000;
+
+std::string time_text() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(std::time(nullptr))); }
+
+// A run that went on for long must have left a checkpoint: the second save waits for the first one to be committed.
+// Where there is none at all, somebody has moved it, and starting again would throw the run away.
+void refuse_lost_checkpoints(const std::string& directory, std::int64_t every) {
+  const std::int64_t done = std::max(read_run_history(directory).step(), finished_step(directory).value_or(0));
+  if (done <= 2 * every && !finished_step(directory)) return;
+  throw Error(
+      ExitCode::no_checkpoint,
+      fmt::format("{} tells of {} steps, but holds no checkpoint to go on from; put it back, or start afresh in "
+                  "another run.directory (or remove this one)",
+                  directory, done));
+}
+
+}  // namespace
+
+Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints* checkpoints)
+    : options_(std::move(options)),
+      world_(&world),
+      log_(&log),
+      checkpoints_(options_.checkpoint_every > 0 ? checkpoints : nullptr),
+      clock_(options_.run.wall_limit_minutes) {}
+
+int Driver::run(Phase& phase) {
+  if (!phase.has_state()) checkpoints_ = nullptr;
+  on_first_rank("open the run directory", [&] {
+    create_folder(options_.run.directory);
+    log_->open(options_.run.directory + "/log.txt");
+  });
+  if (already_finished(phase)) return static_cast<int>(ExitCode::finished);
+  resume(phase);
+  while (phase.step() < phase.total_steps()) {
+    if (const std::int64_t reason = agreed_reason(); reason != 0) return stop(phase, reason);
+    step(phase);
+  }
+  if (const std::int64_t reason = agreed_reason(); reason >= kFailure) return stop(phase, reason);
+  return finish(phase);
+}
+
+// A job of a chain or an array that comes too late must end at once, before it reads a large model.
+bool Driver::already_finished(const Phase& phase) {
+  std::int64_t done = 0;
+  if (first_rank() && checkpoints_ != nullptr) {
+    const auto marked = finished_step(options_.run.directory);
+    done = marked && *marked >= phase.total_steps() ? 1 : 0;
+  }
+  if (world_->all_max(done, "agree whether the run is finished") == 0) return false;
+  log_->info("{}: finished already, with all {} steps; raise run.steps to go on", options_.run.directory,
+             phase.total_steps());
+  return true;
+}
+
+void Driver::resume(Phase& phase) {
+  const auto restored = checkpoints_ != nullptr ? checkpoints_->restore(visitor(phase)) : std::nullopt;
+  if (restored && phase.step() != *restored) {
+    throw Error(ExitCode::internal,
+                fmt::format("the checkpoint of step {} brought {} to step {}", *restored, phase.name(), phase.step()));
+  }
+  saved_step_ = restored;
+  on_first_rank("prepare the run directory", [&] {
+    if (!restored && checkpoints_ != nullptr)
+      refuse_lost_checkpoints(options_.run.directory, options_.checkpoint_every);
+    if (restored) log_->info("{}: goes on from step {} of {}", phase.name(), *restored, phase.total_steps());
+    unmark_finished(options_.run.directory);
+    replace_text_file(options_.run.directory + "/deck.ini", options_.deck);
+    ReportFacts facts{.phase = phase.name(),
+                      .directory = options_.run.directory,
+                      .total_steps = phase.total_steps(),
+                      .finished = false,
+                      .facts = options_.facts,
+                      .deck = options_.deck};
+    const std::string session = options_.session.empty() ? time_text() : time_text() + ", " + options_.session;
+    record_ = std::make_unique<RunRecord>(std::move(facts), phase.step(), session, *log_);
+    console_ = std::make_unique<Console>(*log_, phase.total_steps(), options_.run.log_every);
+  });
+}
+
+void Driver::step(Phase& phase) {
+  const double begin = clock_.now();
+  StepReport report;
+  try {
+    report = phase.run_step();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::diverged) throw;
+    finish_saving();  // what is being written is good: it is of an earlier step
+    const std::string newest = checkpoints_ != nullptr ? checkpoints_->newest() : "";
+    const std::string message =
+        fmt::format("{}: step {}: {}\n{}", phase.name(), phase.step() + 1, error.what(),
+                    newest.empty() ? "there is no checkpoint to go back to" : "the last good checkpoint is " + newest);
+    if (first_rank()) log_->detail("error: {}", message);  // the console gets it when the program ends
+    throw Error(ExitCode::diverged, message).on_every_rank();
+  }
+  const double seconds = clock_.now() - begin;
+  clock_.step_took(seconds);
+  tokens_ += report.tokens;
+  if (first_rank()) keep_failure([&] { note(phase, report, seconds); });
+  if (checkpoints_ == nullptr) return;
+  checkpoints_->poll();
+  if (saving_since_ && !checkpoints_->busy()) {
+    clock_.save_took(clock_.now() - *saving_since_);
+    saving_since_.reset();
+  }
+  if (phase.step() % options_.checkpoint_every == 0) save(phase);
+}
+
+void Driver::note(Phase& phase, const StepReport& report, double seconds) {
+  StepTiming timing;
+  timing.step = phase.step();
+  timing.seconds = seconds;
+  timing.tokens_per_second = seconds > 0 ? static_cast<double>(report.tokens) / seconds : 0;
+  if (options_.gemm_flops_rate > 0 && report.flops > 0 && seconds > 0) {
+    timing.gemm_share = report.flops / seconds / options_.gemm_flops_rate;
+  }
+  record_->add(report, tokens_, timing);
+  console_->step(report, timing, clock_.now());
+}
+
+std::int64_t Driver::agreed_reason() {
+  std::int64_t reason = signals_.pending();
+  if (first_rank() && clock_.must_stop()) reason = kWallLimit;
+  if (failure_code_ != 0) reason = kFailure + failure_code_;
+  return world_->all_max(reason, "agree whether to stop");
+}
+
+void Driver::save(Phase& phase) {
+  if (first_rank()) keep_failure([&] { record_->sync(); });
+  saving_since_ = clock_.now();
+  checkpoints_->save(phase.step(), options_.deck, visitor(phase));
+  saved_step_ = phase.step();
+  if (first_rank()) keep_failure([&] { record_->write_report(false); });
+}
+
+void Driver::finish_saving() {
+  if (checkpoints_ == nullptr) return;
+  checkpoints_->wait();
+  saving_since_.reset();
+}
+
+int Driver::stop(Phase& phase, std::int64_t reason) {
+  if (reason >= kFailure) {
+    finish_saving();
+    const std::string message = world_->broadcast(failure_, 0, "tell of a failure");
+    throw Error(static_cast<ExitCode>(reason - kFailure), message).on_every_rank();
+  }
+  const std::string why = reason >= kWallLimit
+                              ? fmt::format("the limit of {} minutes is near", options_.run.wall_limit_minutes)
+                              : StopSignal::name(static_cast<int>(reason));
+  if (checkpoints_ == nullptr) {
+    on_first_rank("close the run directory", [&] {
+      record_->sync();
+      record_->write_report(false);
+    });
+    log_->info("{}: stopped after step {} of {}; the deck wants no checkpoints, so nothing is saved", why, phase.step(),
+               phase.total_steps());
+    return static_cast<int>(ExitCode::no_checkpoint);
+  }
+  log_->info("{}: saving step {} of {}, then stopping", why, phase.step(), phase.total_steps());
+  if (saved_step_ != phase.step()) save(phase);
+  finish_saving();
+  on_first_rank("close the run directory", [&] {
+    record_->sync();
+    record_->write_report(false);
+  });
+  if (signals_.count() > 1) log_->info("{} signals came; the checkpoint was finished all the same", signals_.count());
+  log_->info("saved {}; run the same job again to go on (code {})", checkpoints_->newest(),
+             static_cast<int>(ExitCode::requeue));
+  return static_cast<int>(ExitCode::requeue);
+}
+
+int Driver::finish(Phase& phase) {
+  if (checkpoints_ != nullptr) {
+    if (saved_step_ != phase.step()) save(phase);
+    finish_saving();
+  }
+  phase.finish();
+  on_first_rank("finish the run directory", [&] {
+    if (!failure_.empty()) throw Error(static_cast<ExitCode>(failure_code_), failure_);
+    record_->sync();
+    record_->write_report(true);
+    mark_finished(options_.run.directory, phase.name(), phase.step());
+    const RunHistory& history = record_->history();
+    log_->info("{}: finished {} steps in {}; see {}/report.html", phase.name(), phase.step(),
+               duration_text(history.seconds()), options_.run.directory);
+  });
+  return static_cast<int>(ExitCode::finished);
+}
+
+Checkpoints::Visit Driver::visitor(Phase& phase) {
+  return [this, &phase](Archive& archive) {
+    archive.value("driver/tokens", tokens_);
+    phase.visit(archive);
+  };
+}
+
+void Driver::keep_failure(const std::function<void()>& work) {
+  if (failure_code_ != 0) return;
+  try {
+    work();
+  } catch (const Error& error) {
+    failure_code_ = static_cast<int>(error.code());
+    failure_ = error.what();
+  } catch (const std::exception& error) {
+    failure_code_ = static_cast<int>(ExitCode::input_output);
+    failure_ = error.what();
+  }
+}
+
+void Driver::on_first_rank(const char* name, const std::function<void()>& work) {
+  if (first_rank()) keep_failure(work);
+  const std::int64_t code = world_->all_max(failure_code_, name);
+  if (code == 0) return;
+  throw Error(static_cast<ExitCode>(code), world_->broadcast(failure_, 0, name)).on_every_rank();
+}
+
+}  // namespace coxswain

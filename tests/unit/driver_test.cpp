@@ -1,0 +1,320 @@
+// The loop around a phase, on one rank, with a phase that counts and checkpoints that are kept in memory.
+#include "phases/driver.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <map>
+#include <sstream>
+
+#include "base/error.h"
+#include "io/append_file.h"
+#include "temporary_folder.h"
+
+namespace coxswain {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Whole numbers and reals by name: all of the state that the fake phase and the driver have.
+struct MemoryArchive final : Archive {
+  explicit MemoryArchive(bool reads) : reads_(reads) {}
+  bool reading() const override { return reads_; }
+  void tensor(const Piece&) override {}
+  void value(const std::string& name, std::int64_t& value) override {
+    if (reads_) {
+      value = integers.at(name);
+    } else {
+      integers[name] = value;
+    }
+  }
+  void value(const std::string&, double&) override {}
+  void value(const std::string&, std::string&) override {}
+  void value(const std::string&, std::vector<double>&) override {}
+  bool has(const std::string& name) const override { return integers.count(name) > 0; }
+  std::map<std::string, std::int64_t> integers;
+  bool reads_;
+};
+
+struct MemoryCheckpoints final : Checkpoints {
+  std::optional<std::int64_t> restore(const Visit& visit) override {
+    if (unusable) throw Error(ExitCode::no_checkpoint, "none is whole");
+    if (saved.empty()) return std::nullopt;
+    MemoryArchive archive(true);
+    archive.integers = saved.rbegin()->second;
+    visit(archive);
+    return saved.rbegin()->first;
+  }
+  void save(std::int64_t step, const std::string&, const Visit& visit) override {
+    if (during_save != 0) raise(during_save);
+    MemoryArchive archive(false);
+    visit(archive);
+    saved[step] = archive.integers;
+  }
+  void poll() override {}
+  void wait() override { ++waits; }
+  bool busy() const override { return false; }
+  std::string newest() const override { return saved.empty() ? "" : "step " + std::to_string(saved.rbegin()->first); }
+
+  std::map<std::int64_t, std::map<std::string, std::int64_t>> saved;
+  int waits = 0;
+  int during_save = 0;  // a signal
+  bool unusable = false;
+};
+
+struct CountingPhase final : Phase {
+  explicit CountingPhase(std::int64_t steps) : total(steps) {}
+  std::string name() const override { return "counting"; }
+  std::int64_t step() const override { return done; }
+  std::int64_t total_steps() const override { return total; }
+  StepReport run_step() override {
+    if (done + 1 == diverges_at) throw Error(ExitCode::diverged, "the loss is not finite");
+    ++done;
+    ++runs;
+    if (done == signal_at) raise(signal);
+    StepReport report;
+    report.metrics = {{"loss", 10.0 / static_cast<double>(done)}, {"learning_rate", 0.5}};
+    if (done % 4 == 0) report.metrics.emplace_back("validation_loss", 1.25);
+    report.tokens = 100;
+    report.flops = 1;
+    return report;
+  }
+  bool has_state() const override { return state; }
+  void visit(Archive& archive) override { archive.value("counting/step", done); }
+  void finish() override { ++finishes; }
+
+  std::int64_t total, done = 0, diverges_at = -1, signal_at = -1;
+  int runs = 0, finishes = 0, signal = SIGUSR1;
+  bool state = true;
+};
+
+class DriverTest : public testing::Test {
+ protected:
+  // One start of the program.
+  int run(CountingPhase& phase, Checkpoints* checkpoints) {
+    options.run.directory = directory;
+    Log log(Log::Options{.speaks = true, .speaker = "", .out = &console, .error = &console});
+    const auto world = make_planned_communicator(0, 1);
+    return Driver(options, *world, log, checkpoints).run(phase);
+  }
+  std::string text(const std::string& name) const { return read_text_file(directory + "/" + name); }
+  std::string metrics_of(int steps) const {
+    std::string lines;
+    for (int step = 1; step <= steps; ++step) {
+      NamedValues metrics{{"loss", 10.0 / step}, {"learning_rate", 0.5}};
+      if (step % 4 == 0) metrics.emplace_back("validation_loss", 1.25);
+      lines += metrics_line(step, 100 * step, metrics);
+    }
+    return lines;
+  }
+
+  TemporaryFolder folder;
+  std::string directory = folder.file("runs/first");
+  DriverOptions options{.run = {},
+                        .checkpoint_every = 3,
+                        .deck = "[run]\nsteps = 8\n",
+                        .session = "1 rank",
+                        .facts = {{"Model", "a counter"}},
+                        .gemm_flops_rate = 1e3};
+  MemoryCheckpoints checkpoints;
+  std::ostringstream console;
+};
+
+TEST_F(DriverTest, RunsToTheEnd) {
+  CountingPhase phase(8);
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_EQ(phase.runs, 8);
+  EXPECT_EQ(phase.finishes, 1);
+  EXPECT_EQ(checkpoints.saved.size(), 3u);  // 3, 6 and the last
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
+  EXPECT_EQ(text("FINISHED"), "counting finished with step 8\n");
+  EXPECT_EQ(text("deck.ini"), options.deck);
+  EXPECT_THAT(text("report.html"), HasSubstr("<b>Finished</b>"));
+  EXPECT_THAT(text("log.txt"), HasSubstr("finished 8 steps"));
+  EXPECT_THAT(text("timing.jsonl"), HasSubstr("\"gemm_share\":"));
+  EXPECT_THAT(console.str(), HasSubstr("learning rate"));
+  EXPECT_THAT(console.str(), HasSubstr("validation loss 1.25"));
+  EXPECT_THAT(console.str(), Not(HasSubstr("\033")));
+}
+
+TEST_F(DriverTest, AFinishedRunEndsAtOnce) {
+  CountingPhase phase(8), again(8);
+  run(phase, &checkpoints);
+  checkpoints.unusable = true;  // not even looked at
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(again.runs, 0);
+  EXPECT_EQ(again.finishes, 0);
+  EXPECT_THAT(console.str(), HasSubstr("finished already"));
+}
+
+TEST_F(DriverTest, MoreStepsInTheDeckGoOn) {
+  CountingPhase phase(8), longer(11);
+  run(phase, &checkpoints);
+  EXPECT_EQ(run(longer, &checkpoints), 0);
+  EXPECT_EQ(longer.runs, 3);
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(11));
+  EXPECT_EQ(text("FINISHED"), "counting finished with step 11\n");
+}
+
+TEST_F(DriverTest, EverySignalSavesAndAsksForARequeue) {
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) {
+    directory = folder.file(StopSignal::name(signal));
+    MemoryCheckpoints own;
+    CountingPhase phase(8), rest(8);
+    phase.signal_at = 4;
+    phase.signal = signal;
+    EXPECT_EQ(run(phase, &own), 75);
+    EXPECT_EQ(phase.runs, 4);
+    EXPECT_EQ(phase.finishes, 0);
+    EXPECT_EQ(own.saved.count(4), 1u);
+    EXPECT_EQ(text("FINISHED"), "");
+    EXPECT_EQ(run(rest, &own), 0);
+    EXPECT_EQ(rest.runs, 4);
+    EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
+    EXPECT_THAT(text("report.html"), HasSubstr("1 restart"));
+  }
+}
+
+TEST_F(DriverTest, ASignalDuringASaveStopsWithoutAnotherStep) {
+  CountingPhase phase(8);
+  checkpoints.during_save = SIGTERM;
+  EXPECT_EQ(run(phase, &checkpoints), 75);
+  EXPECT_EQ(phase.runs, 3);
+  EXPECT_EQ(checkpoints.saved.size(), 1u);  // not saved twice
+}
+
+TEST_F(DriverTest, ASignalInTheLastStepFinishes) {
+  CountingPhase phase(8);
+  phase.signal_at = 8;
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+}
+
+TEST_F(DriverTest, StopsBeforeTheWallLimit) {
+  CountingPhase phase(8);
+  options.run.wall_limit_minutes = 1e-9;
+  EXPECT_EQ(run(phase, &checkpoints), 75);
+  EXPECT_LT(phase.runs, 8);
+  EXPECT_EQ(checkpoints.saved.size(), 1u);
+}
+
+TEST_F(DriverTest, AfterAKillMetricsAreCutBackToTheCheckpoint) {
+  CountingPhase phase(5), again(8);
+  run(phase, &checkpoints);
+  checkpoints.saved.erase(5);  // as if killed after step 5, with the checkpoint of step 3
+  std::filesystem::remove(directory + "/FINISHED");
+  AppendFile(directory + "/metrics.jsonl").append("{\"step\":6,\"tok");
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(again.runs, 5);
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
+  EXPECT_THAT(console.str(), HasSubstr("metrics.jsonl: cut back to step 3"));
+}
+
+TEST_F(DriverTest, KilledBetweenTheLastSaveAndTheMarker) {
+  CountingPhase phase(8), again(8);
+  run(phase, &checkpoints);
+  std::filesystem::remove(directory + "/FINISHED");
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(again.runs, 0);
+  EXPECT_EQ(again.finishes, 1);
+  EXPECT_NE(text("FINISHED"), "");
+}
+
+TEST_F(DriverTest, DivergedNamesTheLastGoodCheckpoint) {
+  CountingPhase phase(8);
+  phase.diverges_at = 5;
+  try {
+    run(phase, &checkpoints);
+    FAIL() << "went on with numbers that diverged";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::diverged);
+    EXPECT_TRUE(error.everywhere());
+    EXPECT_THAT(error.what(), HasSubstr("step 5: the loss is not finite"));
+    EXPECT_THAT(error.what(), HasSubstr("the last good checkpoint is step 3"));
+  }
+  EXPECT_EQ(checkpoints.saved.size(), 1u);
+  EXPECT_EQ(checkpoints.waits, 1);
+}
+
+TEST_F(DriverTest, LostCheckpointsAreNoFreshStart) {
+  CountingPhase phase(8), again(8);
+  run(phase, &checkpoints);
+  checkpoints.saved.clear();
+  std::filesystem::remove(directory + "/FINISHED");
+  try {
+    run(again, &checkpoints);
+    FAIL() << "started afresh";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::no_checkpoint);
+  }
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
+}
+
+TEST_F(DriverTest, KilledBeforeTheFirstCheckpointStartsAgainLoudly) {
+  create_folder(directory);
+  AppendFile(directory + "/metrics.jsonl").append(metrics_of(2));
+  CountingPhase phase(8);
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_EQ(phase.runs, 8);
+  EXPECT_THAT(console.str(), HasSubstr("cut back to step 0"));
+}
+
+TEST_F(DriverTest, WithoutCheckpointsASignalSavesNothingAndSaysSo) {
+  CountingPhase phase(8);
+  phase.signal_at = 2;
+  options.checkpoint_every = 0;
+  EXPECT_EQ(run(phase, &checkpoints), 66);
+  EXPECT_TRUE(checkpoints.saved.empty());
+  EXPECT_THAT(console.str(), HasSubstr("nothing is saved"));
+}
+
+TEST_F(DriverTest, APhaseWithoutStateRunsEachTime) {
+  for (int start = 0; start < 2; ++start) {
+    CountingPhase phase(3);
+    phase.state = false;
+    EXPECT_EQ(run(phase, &checkpoints), 0);
+    EXPECT_EQ(phase.runs, 3);
+  }
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(3));
+}
+
+TEST_F(DriverTest, AFullDiskForMetricsEndsWithItsPath) {
+  create_folder(directory);
+  std::filesystem::create_symlink("/dev/full", directory + "/metrics.jsonl");
+  CountingPhase phase(8);
+  try {
+    run(phase, &checkpoints);
+    FAIL() << "a full disk went unnoticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::input_output);
+    EXPECT_TRUE(error.everywhere());
+    EXPECT_THAT(error.what(), HasSubstr(directory + "/metrics.jsonl"));
+  }
+  EXPECT_EQ(phase.runs, 1);
+}
+
+TEST_F(DriverTest, ADirectoryThatCannotBeMade) {
+  AppendFile(folder.file("file")).append("x");
+  directory = folder.file("file/run");
+  CountingPhase phase(8);
+  try {
+    run(phase, &checkpoints);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::input_output);
+    EXPECT_THAT(error.what(), HasSubstr(directory));
+  }
+}
+
+TEST_F(DriverTest, LogEveryThinsTheConsoleOnly) {
+  CountingPhase phase(8);
+  options.run.log_every = 5;
+  run(phase, &checkpoints);
+  EXPECT_THAT(console.str(), Not(HasSubstr(" 2/8")));
+  EXPECT_THAT(console.str(), HasSubstr(" 5/8"));
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
+}
+
+}  // namespace
+}  // namespace coxswain
