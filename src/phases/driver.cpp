@@ -22,9 +22,10 @@ std::string time_text() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localt
 
 // A run that went on for long must have left a checkpoint: the second save waits for the first one to be committed.
 // Where there is none at all, somebody has moved it, and starting again would throw the run away.
-void refuse_lost_checkpoints(const std::string& directory, std::int64_t every) {
-  const std::int64_t done = std::max(read_run_history(directory).step(), finished_step(directory).value_or(0));
-  if (done <= 2 * every && !finished_step(directory)) return;
+void refuse_lost_checkpoints(const std::string& directory, const CheckpointConfig& config) {
+  const auto marked = config.at_end ? finished_step(directory) : std::nullopt;
+  const std::int64_t done = std::max(read_run_history(directory).step(), marked.value_or(0));
+  if (!marked && (config.every == 0 || done <= 2 * config.every)) return;
   throw Error(
       ExitCode::no_checkpoint,
       fmt::format("{} tells of {} steps, but holds no checkpoint to go on from; put it back, or start afresh in "
@@ -38,7 +39,7 @@ Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints
     : options_(std::move(options)),
       world_(&world),
       log_(&log),
-      checkpoints_(options_.checkpoint_every > 0 ? checkpoints : nullptr),
+      checkpoints_(options_.checkpoint.every > 0 || options_.checkpoint.at_end ? checkpoints : nullptr),
       clock_(options_.run.wall_limit_minutes) {}
 
 int Driver::run(Phase& phase) {
@@ -78,8 +79,7 @@ void Driver::resume(Phase& phase) {
   }
   saved_step_ = restored;
   on_first_rank("prepare the run directory", [&] {
-    if (!restored && checkpoints_ != nullptr)
-      refuse_lost_checkpoints(options_.run.directory, options_.checkpoint_every);
+    if (!restored && checkpoints_ != nullptr) refuse_lost_checkpoints(options_.run.directory, options_.checkpoint);
     if (restored) log_->info("{}: goes on from step {} of {}", phase.name(), *restored, phase.total_steps());
     unmark_finished(options_.run.directory);
     replace_text_file(options_.run.directory + "/deck.ini", options_.deck);
@@ -120,7 +120,8 @@ void Driver::step(Phase& phase) {
     clock_.save_took(clock_.now() - *saving_since_);
     saving_since_.reset();
   }
-  if (phase.step() % options_.checkpoint_every == 0) save(phase);
+  const std::int64_t every = options_.checkpoint.every;
+  if (every > 0 && phase.step() % every == 0) save(phase);
 }
 
 void Driver::note(Phase& phase, const StepReport& report, double seconds) {
@@ -189,7 +190,7 @@ int Driver::stop(Phase& phase, std::int64_t reason) {
 
 int Driver::finish(Phase& phase) {
   if (checkpoints_ != nullptr) {
-    if (saved_step_ != phase.step()) save(phase);
+    if (options_.checkpoint.at_end && saved_step_ != phase.step()) save(phase);
     finish_saving();
   }
   phase.finish();

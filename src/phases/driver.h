@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "io/config.h"
 #include "parallel/communicator.h"
 #include "phases/config.h"
 #include "phases/console.h"
@@ -40,9 +41,9 @@ class Checkpoints {
 
 struct DriverOptions {
   RunConfig run;
-  std::int64_t checkpoint_every = 0;  // steps; 0: none, not even at the end
-  std::string deck;                   // the effective one
-  std::string session;                // "4 ranks x 8 threads, tensor 2 x pipeline 2 x data 1, on node[01-02]"
+  CheckpointConfig checkpoint;  // none are written, at a stop neither, if `every` is 0 and `at_end` false
+  std::string deck;             // the effective one
+  std::string session;          // "4 ranks x 8 threads, tensor 2 x pipeline 2 x data 1, on node[01-02]"
   std::vector<std::pair<std::string, std::string>> facts;  // rows of the report: version, model, ...
   double gemm_flops_rate = 0;  // of all ranks together, measured; 0: unknown, no share is shown
 };

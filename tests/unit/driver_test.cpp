@@ -113,7 +113,7 @@ class DriverTest : public testing::Test {
   TemporaryFolder folder;
   std::string directory = folder.file("runs/first");
   DriverOptions options{.run = {},
-                        .checkpoint_every = 3,
+                        .checkpoint = {.every = 3},
                         .deck = "[run]\nsteps = 8\n",
                         .session = "1 rank",
                         .facts = {{"Model", "a counter"}},
@@ -263,10 +263,27 @@ TEST_F(DriverTest, KilledBeforeTheFirstCheckpointStartsAgainLoudly) {
 TEST_F(DriverTest, WithoutCheckpointsASignalSavesNothingAndSaysSo) {
   CountingPhase phase(8);
   phase.signal_at = 2;
-  options.checkpoint_every = 0;
+  options.checkpoint = {.every = 0, .at_end = false};
   EXPECT_EQ(run(phase, &checkpoints), 66);
   EXPECT_TRUE(checkpoints.saved.empty());
   EXPECT_THAT(console.str(), HasSubstr("nothing is saved"));
+}
+
+TEST_F(DriverTest, OnlyAtTheEndSavesAtAStopToo) {
+  options.checkpoint = {.every = 0, .at_end = true};
+  CountingPhase stopped(8), rest(8);
+  stopped.signal_at = 2;
+  EXPECT_EQ(run(stopped, &checkpoints), 75);
+  EXPECT_EQ(run(rest, &checkpoints), 0);
+  EXPECT_EQ(rest.runs, 6);
+  EXPECT_EQ(checkpoints.saved.size(), 2u);
+}
+
+TEST_F(DriverTest, NotAtTheEnd) {
+  options.checkpoint = {.every = 3, .at_end = false};
+  CountingPhase phase(8);
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_EQ(checkpoints.saved.rbegin()->first, 6);
 }
 
 TEST_F(DriverTest, APhaseWithoutStateRunsEachTime) {
