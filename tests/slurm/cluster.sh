@@ -34,12 +34,18 @@ stop() {
     if [ -f "$pid" ]; then kill "$(cat "$pid")" 2>/dev/null || true; fi
   done
   sleep 1
-  for node in $(ip netns list | awk '/^cxsnode/ {print $1}'); do
-    ip netns pids "$node" | xargs -r kill -KILL 2>/dev/null || true
-    ip netns del "$node"
+  remove_network
+  rm -rf "$root"
+}
+
+remove_network() {
+  local node
+  for node in /run/netns/cxsnode*; do
+    [ -e "$node" ] || continue
+    ip netns pids "${node##*/}" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
+    ip netns del "${node##*/}"
   done
   ip link del $bridge 2>/dev/null || true
-  rm -rf "$root"
 }
 
 start_accounting() {
@@ -145,6 +151,7 @@ start() {
   start_accounting "$root"
   slurmdbd
   wait_for 60 "accounting" sacctmgr -i add cluster coxswain
+  remove_network   # of a cluster whose test was killed
   ip link add $bridge type bridge
   ip addr add $net.1/24 dev $bridge
   ip link set $bridge up
