@@ -40,6 +40,9 @@ class CheckpointStore {
   void set_say(Say say) { say_ = std::move(say); }
   void set_stage_hook(StageHook hook) { at_stage_ = std::move(hook); }  // called in the threads too
 
+  // Takes the memory for copies now (as many bytes as the state has on this rank), so that the first save does not wait
+  // for it. May be left out. Not collective.
+  void prepare(const Visit& visit) { snapshot_.prepare(visit); }
   // Finishes a save under way first. Returns as soon as the state has been copied, if [checkpoint] background is on.
   void save(const CheckpointHeader& header, const Visit& visit);
   bool poll();  // true once a save has been committed

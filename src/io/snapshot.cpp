@@ -1,9 +1,10 @@
 #include "io/snapshot.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
-#include <algorithm>
-#include <set>
+#include <cstring>
+#include <new>
 
 #include "base/error.h"
 #include "io/fingerprint.h"
@@ -72,7 +73,7 @@ void Snapshot::clear() {
   bytes_ = 0;
 }
 
-void Snapshot::take(Backend& backend, const Visit& visit) {
+std::vector<TensorView> Snapshot::collect(const Visit& visit) {
   clear();
   std::vector<TensorView> views;
   Collector collector(boxes_, views, values_);
@@ -82,11 +83,32 @@ void Snapshot::take(Backend& backend, const Visit& visit) {
     boxes_[i].bytes = views[i].bytes();
     bytes_ += (boxes_[i].bytes + 63) / 64 * 64;
   }
-  if (bytes_ > capacity_) {
-    buffer_.reset();
-    buffer_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);  // not zeroed: training waits for this
-    capacity_ = bytes_;
-  }
+  return views;
+}
+
+bool Snapshot::grow() {
+  if (bytes_ <= capacity_) return false;
+  // In pages of 2 MiB where the system has them: touching new ones is most of what a first save waits for.
+  constexpr std::size_t kPage = std::size_t{2} << 20;
+  const std::size_t rounded = (bytes_ + kPage - 1) / kPage * kPage;
+  capacity_ = 0;
+  buffer_.reset();
+  buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kPage, rounded)));
+  if (!buffer_) throw std::bad_alloc();
+  static_cast<void>(::madvise(buffer_.get(), rounded, MADV_HUGEPAGE));
+  capacity_ = bytes_;
+  return true;
+}
+
+void Snapshot::prepare(const Visit& visit) {
+  collect(visit);
+  if (grow()) std::memset(buffer_.get(), 0, capacity_);
+  clear();
+}
+
+void Snapshot::take(Backend& backend, const Visit& visit) {
+  const std::vector<TensorView> views = collect(visit);
+  grow();
   for (std::size_t i = 0; i < boxes_.size(); ++i)
     if (boxes_[i].bytes != 0) backend.download(views[i], buffer_.get() + boxes_[i].place);
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -32,7 +33,8 @@ class Snapshot {
 
   // The buffer is kept from one call to the next.
   void take(Backend& backend, const Visit& visit);
-  void clear();  // but for the buffer
+  void prepare(const Visit& visit);  // the buffer alone, its pages touched
+  void clear();                      // all but the buffer
   const std::vector<Box>& boxes() const { return boxes_; }
   const std::map<std::string, Value>& values() const { return values_; }
   const std::byte* memory(const Box& box) const { return buffer_.get() + box.place; }
@@ -41,7 +43,10 @@ class Snapshot {
  private:
   std::vector<Box> boxes_;
   std::map<std::string, Value> values_;
-  std::unique_ptr<std::byte[]> buffer_;
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<std::byte[], Free> buffer_;
   std::size_t bytes_ = 0, capacity_ = 0;
 };
 

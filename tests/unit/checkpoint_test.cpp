@@ -184,6 +184,7 @@ TEST(Checkpoint, WritesInTheBackground) {
   });
   CheckpointState state(1, 0, 0);
   state.fill(3);
+  store.prepare(state.visitor());
   store.save(header_of(3), state.visitor());
   EXPECT_TRUE(store.saving());
   EXPECT_FALSE(store.poll());
