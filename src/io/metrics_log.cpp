@@ -28,7 +28,10 @@ std::int64_t step_of(std::string_view line) {
 
 std::string metrics_line(std::int64_t step, std::int64_t tokens, const NamedValues& metrics) {
   std::string line = fmt::format("{{\"step\":{},\"tokens\":{}", step, tokens);
-  for (const auto& [name, value] : metrics) line += fmt::format(",{}:{}", quoted(name), number(value));
+  for (const auto& [name, value] : metrics) {
+    if (name == "step" || name == "tokens") continue;  // a key stands once in an object
+    line += fmt::format(",{}:{}", quoted(name), number(value));
+  }
   return line + "}\n";
 }
 

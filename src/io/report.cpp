@@ -119,7 +119,7 @@ std::string row(const std::string& name, const std::string& value) {
 
 std::string tables(const ReportFacts& facts, const RunHistory& history) {
   std::string rows = row("Directory", facts.directory);
-  for (const auto& [name, value] : facts.facts) rows += row(name, value);
+  for (const auto& [name, value] : facts.facts) rows += row(spoken(name), value);
   for (const Series& series : history.metrics())
     rows += row("Last " + spoken(series.name, false), number_text(series.last()));
   std::string html = fmt::format("<h2>Run</h2>\n<table>{}</table>\n", rows);

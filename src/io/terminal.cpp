@@ -1,5 +1,6 @@
 #include "io/terminal.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <string_view>
 
 namespace coxswain {
 
@@ -17,16 +19,33 @@ int columns(std::string_view text) {
   return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
+int columns_of(int descriptor) {
+  winsize size{};
+  return isatty(descriptor) == 1 && ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+// Of the window that the output ends up in; 0 where it is none. Open MPI gives every rank a terminal of its own, which
+// has no size, whatever mpirun's output is: then mpirun, the parent of ranks on its node, is asked.
+int window_columns() {
+  if (isatty(STDOUT_FILENO) != 1) return 0;
+  if (const int columns = columns_of(STDOUT_FILENO); columns > 0) return columns;
+  const int parent =
+      open(fmt::format("/proc/{}/fd/1", getppid()).c_str(), O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  if (parent < 0) return 0;
+  const int columns = columns_of(parent);
+  close(parent);
+  return columns;
+}
+
 }  // namespace
 
 bool on_terminal() {
   const char* term = std::getenv("TERM");
-  return isatty(STDOUT_FILENO) == 1 && term != nullptr && std::string_view(term) != "dumb";
+  return term != nullptr && std::string_view(term) != "dumb" && window_columns() > 0;
 }
 
 int terminal_width() {
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  if (const int columns = window_columns(); columns > 0) return columns;
   const char* columns = std::getenv("COLUMNS");
   const int asked = columns != nullptr ? std::atoi(columns) : 0;
   return asked > 0 ? asked : 100;

@@ -29,7 +29,7 @@ std::size_t step_width(std::int64_t total) {
 std::string metric_text(double value) {
   if (!std::isfinite(value)) return fmt::format("{}", value);
   const double size = std::abs(value);
-  if (value == std::floor(value) && size < 1e6) return fmt::format("{:.0f}", value);
+  if (value == std::floor(value)) return size < 1e6 ? fmt::format("{:.0f}", value) : count_text(value);
   if (size >= 1e-2 && size < 1e5) return fmt::format("{:.4f}", value);
   return fmt::format("{:.3e}", value);
 }
@@ -83,11 +83,20 @@ void Console::step(const StepReport& report, const StepTiming& timing, double el
   // The first step pays for first touches and caches; the mean forgets it soon.
   step_seconds_ = first ? timing.seconds : kMeanMemory * step_seconds_ + (1 - kMeanMemory) * timing.seconds;
   const double left = static_cast<double>(std::max<std::int64_t>(0, total_steps_ - timing.step)) * step_seconds_;
+  seconds_ += timing.seconds;
+  tokens_ += static_cast<double>(report.tokens);
+  share_seconds_ += timing.gemm_share * timing.seconds;
   const std::string behind = extras(report);
   if (first || timing.step % every_ == 0 || timing.step == total_steps_ || !behind.empty()) {
     if (lines_ % kLinesAHeader == 0) log_->info("{}", header());
     ++lines_;
-    log_->info("{}{}", row(report, timing, elapsed, left), behind);
+    StepTiming mean = timing;
+    if (seconds_ > 0) {
+      mean.tokens_per_second = tokens_ / seconds_;
+      mean.gemm_share = share_seconds_ / seconds_;
+    }
+    seconds_ = tokens_ = share_seconds_ = 0;
+    log_->info("{}{}", row(report, mean, elapsed, left), behind);
     bar_.redraw();
   }
   if (timing.step < total_steps_) {

@@ -36,6 +36,8 @@ class Console {
   std::vector<Column> columns_;
   bool chosen_ = false, shows_tokens_ = false, shows_share_ = false;
   int lines_ = 0;
+  // Sums since the last line: what a line says of speed is true of all steps up to it.
+  double seconds_ = 0, tokens_ = 0, share_seconds_ = 0;
   double step_seconds_ = 0;  // running mean
 };
 

@@ -47,6 +47,8 @@ int Driver::run(Phase& phase) {
   on_first_rank("open the run directory", [&] {
     create_folder(options_.run.directory);
     log_->open(options_.run.directory + "/log.txt");
+    log_->detail("start of {}: {}", phase.name(), options_.session);
+    for (const auto& [name, value] : options_.facts) log_->detail("  {}: {}", name, value);
   });
   if (already_finished(phase)) return static_cast<int>(ExitCode::finished);
   resume(phase);
@@ -199,6 +201,7 @@ int Driver::finish(Phase& phase) {
     record_->sync();
     record_->write_report(true);
     mark_finished(options_.run.directory, phase.name(), phase.step());
+    if (const std::string summary = phase.summary(); !summary.empty()) log_->info("{}", summary);
     const RunHistory& history = record_->history();
     log_->info("{}: finished {} steps in {}; see {}/report.html", phase.name(), phase.step(),
                duration_text(history.seconds()), options_.run.directory);

@@ -13,21 +13,22 @@ namespace coxswain {
 struct StepReport {
   // Goes to metrics.jsonl in this order: only numbers that Law 1 fixes, the same on every rank and every grid.
   std::vector<std::pair<std::string, double>> metrics;
-  std::int64_t tokens = 0;   // processed in this step, for tokens/s
-  double flops = 0;          // of this step over all ranks, for the share of the GEMM rate
-  std::string note;          // shown on the console line, if any
+  std::int64_t tokens = 0;  // processed in this step, for tokens/s
+  double flops = 0;         // of this step over all ranks, for the share of the GEMM rate
+  std::string note;         // shown on the console line, if any
 };
 
 class Phase {
  public:
   virtual ~Phase() = default;
   virtual std::string name() const = 0;
-  virtual std::int64_t step() const = 0;         // steps finished so far
+  virtual std::int64_t step() const = 0;  // steps finished so far
   virtual std::int64_t total_steps() const = 0;
-  virtual StepReport run_step() = 0;             // collective; may throw Error(diverged)
-  virtual bool has_state() const { return true; }  // false: nothing to checkpoint or to resume (tokenize, benchmark)
-  virtual void visit(Archive& archive) = 0;      // all of the run's state
-  virtual void finish() {}                       // after the last step: tables, output files
+  virtual StepReport run_step() = 0;                  // collective; may throw Error(diverged)
+  virtual bool has_state() const { return true; }     // false: nothing to checkpoint or to resume (tokenize, benchmark)
+  virtual void visit(Archive& archive) = 0;           // all of the run's state
+  virtual void finish() {}                            // after the last step: output files; collective
+  virtual std::string summary() const { return {}; }  // after finish(): what a user wants to see on the console
 };
 
 }  // namespace coxswain

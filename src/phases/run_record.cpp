@@ -21,22 +21,23 @@ RunRecord::RunRecord(ReportFacts facts, std::int64_t restored_step, const std::s
       metrics_(directory_ / "metrics.jsonl"),
       timing_(directory_ / "timing.jsonl"),
       events_(directory_ / "tensorboard", restored_step + 1) {
-  cut_back(metrics_, restored_step, log);
-  cut_back(timing_, restored_step, log);
+  // Said once, of the file that users compare; timing.jsonl lost the same steps.
+  cut_back(metrics_, restored_step, LogLevel::warning, log);
+  cut_back(timing_, restored_step, LogLevel::detail, log);
   history_ = read_run_history(directory_);
 }
 
-void RunRecord::cut_back(StepLog& file, std::int64_t step, Log& log) {
+void RunRecord::cut_back(StepLog& file, std::int64_t step, LogLevel level, Log& log) {
   const StepLog::Cut cut = file.cut_back(step);
   const std::string path = file.path().string();
-  if (cut.damaged) log.warning("{}: a damaged line was removed, and all after it", path);
+  if (cut.damaged) log.line(level, fmt::format("{}: a damaged line was removed, and all after it", path));
   if (cut.removed_lines > 0) {
-    log.warning("{}: cut back to step {}, from where the run goes on: {} line{} removed", path, step, cut.removed_lines,
-                cut.removed_lines == 1 ? "" : "s");
+    log.line(level, fmt::format("{}: cut back to step {}, from where the run goes on: {} line{} removed", path, step,
+                                cut.removed_lines, cut.removed_lines == 1 ? "" : "s"));
   }
   if (cut.last_step < step) {
-    log.warning("{}: the steps from {} to {} are missing: the run was done, but its lines are lost", path,
-                cut.last_step + 1, step);
+    log.line(level, fmt::format("{}: the lines of steps {} to {} are lost; the steps themselves are in the checkpoint",
+                                path, cut.last_step + 1, step));
   }
 }
 

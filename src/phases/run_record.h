@@ -28,7 +28,7 @@ class RunRecord {
   const RunHistory& history() const { return history_; }
 
  private:
-  void cut_back(StepLog& file, std::int64_t step, Log& log);
+  void cut_back(StepLog& file, std::int64_t step, LogLevel level, Log& log);
 
   ReportFacts facts_;
   std::filesystem::path directory_;

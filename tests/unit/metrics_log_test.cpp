@@ -19,6 +19,10 @@ TEST(MetricsLog, ShortestNumbersThatReadBack) {
       "{\"step\":7,\"tokens\":3584,\"loss\":5.25,\"learning_rate\":6e-05,\"third\":0.3333333333333333,\"one\":1}\n");
 }
 
+TEST(MetricsLog, AKeyStandsOnce) {
+  EXPECT_EQ(metrics_line(1, 2, {{"tokens", 9}, {"bytes", 3}}), "{\"step\":1,\"tokens\":2,\"bytes\":3}\n");
+}
+
 TEST(MetricsLog, WhatIsNoNumberIsNull) {
   EXPECT_EQ(metrics_line(1, 2, {{"loss", std::nan("")}, {"norm", std::numeric_limits<double>::infinity()}}),
             "{\"step\":1,\"tokens\":2,\"loss\":null,\"norm\":null}\n");
