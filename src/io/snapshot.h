@@ -41,6 +41,8 @@ class Snapshot {
   std::size_t bytes() const { return bytes_; }
 
  private:
+  std::vector<TensorView> collect(const Visit& visit);
+  bool grow();  // whether the buffer is new
   std::vector<Box> boxes_;
   std::map<std::string, Value> values_;
   struct Free {
