@@ -25,6 +25,9 @@
 
 namespace coxswain {
 
+// The three products of a linear layer: y = x w^T, dx = dy w, dw += dy^T x.
+enum class LinearProduct { forward, input_gradient, weight_gradient };
+
 enum class NormKind { layer, rms };
 enum class Activation { none, gelu, silu };  // gelu is the tanh form of GPT-2
 
@@ -43,19 +46,19 @@ struct DropoutSpec {
 
 // Which keys a query may see, beside causality (always on): the band of GPT-3's sparse layers, and document borders.
 struct AttentionMask {
-  std::int64_t band = 0;        // query i sees keys i - band < j <= i; 0: all keys j <= i
-  TensorView document_start;    // i32 [b, t] or empty: index of the first token of the token's own document
+  std::int64_t band = 0;      // query i sees keys i - band < j <= i; 0: all keys j <= i
+  TensorView document_start;  // i32 [b, t] or empty: index of the first token of the token's own document
 };
 
 struct LinearEpilogue {
-  TensorView bias;                               // [n] or empty: added to the product
+  TensorView bias;  // [n] or empty: added to the product
   Activation activation = Activation::none;
-  TensorView activated;                          // [m, n]: activation(y), if an activation is asked for
+  TensorView activated;  // [m, n]: activation(y), if an activation is asked for
 };
 
 struct GradientEpilogue {
   Activation activation = Activation::none;
-  TensorView pre_activation;                     // [m, k]: dx = (dy w) * activation'(pre_activation)
+  TensorView pre_activation;  // [m, k]: dx = (dy w) * activation'(pre_activation)
 };
 
 struct AdamWStep {
@@ -63,9 +66,9 @@ struct AdamWStep {
   float beta1 = 0.9f;
   float beta2 = 0.95f;
   float epsilon = 1e-8f;
-  float weight_decay = 0;      // decoupled: w -= learning_rate * weight_decay * w
-  float gradient_scale = 1;    // clipping coefficient, applied to the gradient first
-  std::int64_t step = 1;       // for the bias corrections, from 1
+  float weight_decay = 0;    // decoupled: w -= learning_rate * weight_decay * w
+  float gradient_scale = 1;  // clipping coefficient, applied to the gradient first
+  std::int64_t step = 1;     // for the bias corrections, from 1
 };
 
 // What one operation has cost since the last reset.
@@ -81,9 +84,9 @@ enum class MemoryKind { weights, gradients, optimizer, activations, communicatio
 constexpr int kMemoryKinds = 5;
 
 struct MemoryUse {
-  std::size_t in_use = 0;    // bytes held by live tensors
-  std::size_t peak = 0;      // highest in_use since the last reset
-  std::size_t reserved = 0;  // bytes taken from the system
+  std::size_t in_use = 0;                                 // bytes held by live tensors
+  std::size_t peak = 0;                                   // highest in_use since the last reset
+  std::size_t reserved = 0;                               // bytes taken from the system
   std::array<std::size_t, kMemoryKinds> taken_by_kind{};  // from the system so far, by what it was first for
 };
 
@@ -99,17 +102,17 @@ class Backend {
   void reset_peak() { memory_.peak = memory_.in_use; }
   // What is allocated from now on is for; returns what it was before. See MemoryScope.
   MemoryKind set_memory_kind(MemoryKind kind) { return std::exchange(kind_, kind); }
-  virtual void synchronize() = 0;                                   // wait for everything asked for so far
-  void upload(const void* host, TensorView dst);                    // dense host memory -> view (dense)
-  void download(TensorView src, void* host);                        // view (dense) -> host, waits
-  void copy(TensorView src, TensorView dst);                        // same shape, any strides; converts the type
+  virtual void synchronize() = 0;                 // wait for everything asked for so far
+  void upload(const void* host, TensorView dst);  // dense host memory -> view (dense)
+  void download(TensorView src, void* host);      // view (dense) -> host, waits
+  void copy(TensorView src, TensorView dst);      // same shape, any strides; converts the type
   void fill(TensorView dst, double value);
 
   // ---- linear: y[m, n] = x[m, k] w[n, k]^T. Views may be strided in rows; columns are dense.
   void linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue = {});
   void linear_input_gradient(TensorView dy, TensorView w, TensorView dx, const GradientEpilogue& epilogue = {});
-  void linear_weight_gradient(TensorView dy, TensorView x, TensorView dw);   // dw[n, k] += dy^T x
-  void bias_gradient(TensorView dy, TensorView dbias);                       // dbias[n] += sum of dy's rows
+  void linear_weight_gradient(TensorView dy, TensorView x, TensorView dw);  // dw[n, k] += dy^T x
+  void bias_gradient(TensorView dy, TensorView dbias);                      // dbias[n] += sum of dy's rows
 
   // ---- residual stream and norms: sum = x + dropout(delta + bias); y = norm(sum) * gamma + beta
   struct ResidualNorm {
@@ -159,7 +162,8 @@ class Backend {
   // ---- embedding. Rows [first_row, first_row + valid_rows) of the vocabulary are held in table [rows, h].
   // y[r] = table[tokens[r] - first_row] where held, else 0.
   void embedding(TensorView tokens, TensorView table, std::int64_t first_row, TensorView y);
-  void embedding_gradient(TensorView tokens, TensorView dy, std::int64_t first_row, TensorView dtable);  // += by row order
+  void embedding_gradient(TensorView tokens, TensorView dy, std::int64_t first_row,
+                          TensorView dtable);  // += by row order
 
   // ---- cross-entropy over a vocabulary in shards. logits [m, columns]; columns >= valid are padding and do not count.
   // stats f32 [m, 3]: maximum, sum of exp(logit - maximum), logit of the target (0 if it is not held here)
@@ -172,7 +176,7 @@ class Backend {
                               std::int64_t valid, TensorView logits);
 
   // ---- sums and updates
-  void add(TensorView a, TensorView b, TensorView sum);   // dense, one type; sum may be a or b
+  void add(TensorView a, TensorView b, TensorView sum);                // dense, one type; sum may be a or b
   void weighted_sum(TensorView x, TensorView weight, TensorView out);  // f32 [n], f32 [n] -> f64 [1], one fixed order
   // out[i] = sum of squares of x[i * block, (i + 1) * block) in double; f32 [n] -> f64 [ceil(n / block)]
   void sum_of_squares(TensorView x, std::int64_t block, TensorView out);
@@ -198,6 +202,13 @@ class Backend {
   void reset_costs() { costs_.clear(); }
   void set_timing(bool on) { timing_ = on; }
 
+  // ---- floors: what this machine can do at best, measured now with all threads of the process
+  // Seconds of one product of a linear layer [m rows, n outputs, k inputs] by the vendor's library in its own
+  // threading; the median of several. 0: unknown.
+  virtual double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
+                                         std::int64_t k) = 0;
+  virtual double copy_bytes_per_second() = 0;  // bytes read and written by copying a large array; 0: unknown
+
  protected:
   void release_pool() noexcept;  // gives the idle blocks back to the system; every derived destructor calls it
   virtual void* do_allocate(std::size_t bytes) = 0;  // from the system; throws std::bad_alloc
@@ -207,7 +218,8 @@ class Backend {
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
-  virtual void do_linear_input_gradient(TensorView dy, TensorView w, TensorView dx, const GradientEpilogue& epilogue) = 0;
+  virtual void do_linear_input_gradient(TensorView dy, TensorView w, TensorView dx,
+                                        const GradientEpilogue& epilogue) = 0;
   virtual void do_linear_weight_gradient(TensorView dy, TensorView x, TensorView dw) = 0;
   virtual void do_bias_gradient(TensorView dy, TensorView dbias) = 0;
   virtual void do_residual_norm(const ResidualNorm& op) = 0;
@@ -216,8 +228,8 @@ class Backend {
                                TensorView sum) = 0;
   virtual void do_dropout_gradient(TensorView dsum, const DropoutSpec& dropout, TensorView ddelta) = 0;
   virtual void do_gated(Activation activation, TensorView gate, TensorView up, TensorView y) = 0;
-  virtual void do_gated_gradient(Activation activation, TensorView gate, TensorView up, TensorView dy,
-                                 TensorView dgate, TensorView dup) = 0;
+  virtual void do_gated_gradient(Activation activation, TensorView gate, TensorView up, TensorView dy, TensorView dgate,
+                                 TensorView dup) = 0;
   virtual void do_rotary(TensorView heads, TensorView positions, double base, int direction) = 0;
   virtual void do_attention(TensorView q, TensorView k, TensorView v, const AttentionMask& mask, float scale,
                             TensorView out, TensorView log_sum_exp) = 0;

@@ -10,4 +10,9 @@ void DeviceConfig::check() const {
   }
 }
 
+std::unique_ptr<Backend> make_backend(const DeviceConfig& config) {
+  config.check();
+  return make_cpu_backend();
+}
+
 }  // namespace coxswain

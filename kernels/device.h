@@ -1,6 +1,10 @@
 // Which processor does the arithmetic.
 #pragma once
 
+#include <memory>
+
+#include "kernels/backend.h"
+
 namespace coxswain {
 
 enum class DeviceKind { automatic, cpu, cuda };  // automatic: a GPU where build and node have one
@@ -12,5 +16,7 @@ struct DeviceConfig {
 
   friend bool operator==(const DeviceConfig&, const DeviceConfig&) = default;
 };
+
+std::unique_ptr<Backend> make_backend(const DeviceConfig& config);
 
 }  // namespace coxswain

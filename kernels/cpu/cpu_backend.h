@@ -11,6 +11,9 @@ class CpuBackend final : public Backend {
   ~CpuBackend() override;
   std::string name() const override { return "cpu"; }
   void synchronize() override {}
+  double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
+                                 std::int64_t k) override;
+  double copy_bytes_per_second() override;
 
  protected:
   void* do_allocate(std::size_t bytes) override;

@@ -25,15 +25,16 @@ std::string summary_text(const Plan& plan, const ModelConfig& model, const Batch
   text += fmt::format("Parameters {} ({})\n", count_text(static_cast<double>(plan.parameters)), plan.parameters);
   text += fmt::format("Grid       {} ranks = tensor {} x pipeline {} x data {}; {} tensor shards, {} data shards\n",
                       grid.ranks(), grid.tensor, grid.pipeline, grid.data, grid.tensor_shards, grid.data_shards);
-  text += fmt::format("Step       {} sequences x {} tokens = {} tokens, {} micro-batches of {} a data rank\n",
-                      batch.global, batch.length, count_text(static_cast<double>(plan.tokens_per_step)),
-                      plan.micro_batches, batch.micro);
-  text += fmt::format("Work       {}FLOP a step, {}FLOP a token, {}FLOP a step and rank\n",
-                      count_text(plan.flops_per_step),
-                      count_text(plan.flops_per_step / static_cast<double>(plan.tokens_per_step)),
-                      count_text(plan.flops_per_step / grid.ranks()));
+  text +=
+      fmt::format("Step       {} sequences x {} tokens = {} tokens, {} micro-batches of {} a data rank\n", batch.global,
+                  batch.length, count_text(static_cast<double>(plan.tokens_per_step)), plan.micro_batches, batch.micro);
+  text +=
+      fmt::format("Work       {}FLOP a step, {}FLOP a token, {}FLOP a step and rank\n", count_text(plan.flops_per_step),
+                  count_text(plan.flops_per_step / static_cast<double>(plan.tokens_per_step)),
+                  count_text(plan.flops_per_step / grid.ranks()));
   if (grid.pipeline > 1)
-    text += fmt::format("Pipeline   {} virtual stages a rank, bubble {:.1f} %\n", grid.virtual_stages, 100 * plan.bubble);
+    text +=
+        fmt::format("Pipeline   {} virtual stages a rank, bubble {:.1f} %\n", grid.virtual_stages, 100 * plan.bubble);
   return text;
 }
 
@@ -61,9 +62,10 @@ std::string plan_text(const Plan& plan, const ModelConfig& model, const BatchCon
     const std::size_t total = rank.total() - rank.checkpoint_bytes + saving + program_bytes;
     largest = std::max(largest, total);
     const auto bytes = [](std::size_t value) { return byte_text(static_cast<double>(value)); };
-    text += fmt::format("{:>5} {:>11} {:>11} {:>11} {:>11} {:>13} {:>11} {:>11} {:>11}  {}\n", rank.pipeline,
-                        bytes(rank.bytes[0]), bytes(rank.bytes[1]), bytes(rank.bytes[2]), bytes(rank.bytes[3]),
-                        bytes(rank.bytes[4]), bytes(saving), bytes(program_bytes), bytes(total), layers_text(rank, model));
+    text +=
+        fmt::format("{:>5} {:>11} {:>11} {:>11} {:>11} {:>13} {:>11} {:>11} {:>11}  {}\n", rank.pipeline,
+                    bytes(rank.bytes[0]), bytes(rank.bytes[1]), bytes(rank.bytes[2]), bytes(rank.bytes[3]),
+                    bytes(rank.bytes[4]), bytes(saving), bytes(program_bytes), bytes(total), layers_text(rank, model));
   }
   text += fmt::format("Largest    {} a rank, {} in all\n", byte_text(static_cast<double>(largest)),
                       byte_text(static_cast<double>(largest) * grid.ranks()));

@@ -16,7 +16,7 @@ Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backen
       trainer_(model_, config_.batch, config_.optimizer),
       data_(config_.data, {config_.batch.length, config_.model.vocabulary, config_.run.seed}) {
   if (config_.run.validate_every > 0) held_out_.emplace(config_.data, config_.batch.length, config_.model.vocabulary);
-  trainer_.optimizer().initialise(config_.run.seed);
+  trainer_.weights().initialise(config_.run.seed);
 }
 
 StepReport Pretrain::run_step() {
@@ -74,7 +74,7 @@ void Pretrain::visit(Archive& archive) {
   archive.value("pretrain/tokens", tokens_);
   archive.value("pretrain/skips_in_a_row", skips_in_a_row_);
   data_.visit(archive);
-  trainer_.optimizer().visit(archive);
+  trainer_.visit(archive);
 }
 
 std::vector<std::string> Pretrain::describe() const { return data_.describe(); }

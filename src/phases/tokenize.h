@@ -30,7 +30,7 @@ class Tokenize : public Phase {
   void finish() override;  // joins the ranks' pieces into the token files
 
   // After finish(): a line a file with documents, tokens and bytes a token.
-  std::string summary() const { return summary_; }
+  std::string summary() const override { return summary_; }
 
  private:
   DataConfig config_;

@@ -16,7 +16,7 @@ namespace po = boost::program_options;
 // Every deck key is an option, so that both --grid.tensor=2 and --grid.tensor 2 are understood.
 po::options_description described_options() {
   po::options_description options;
-  options.add_options()("deck", po::value<std::vector<std::string>>());
+  options.add_options()("deck", po::value<std::vector<std::string>>())("plot", po::value<std::string>());
   for (const char* name : {"check", "version", "help,h", "help-deck", "markdown"}) options.add_options()(name, "");
   for (const Key& key : deck_keys()) options.add_options()(key.full_name().c_str(), po::value<std::string>());
   return options;
@@ -68,6 +68,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
         command.help = true;
       } else if (name == "help-deck") {
         command.help_deck = true;
+      } else if (name == "plot") {
+        command.plot = value;
       } else if (name == "markdown") {
         command.markdown = true;
       } else if (name.find('.') != std::string::npos) {
@@ -85,17 +87,20 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   }
   if (plain.size() > 1) refuse(fmt::format("one deck, please: {}", fmt::join(plain, ", ")));
   if (!plain.empty()) command.deck = plain.front();
-  if (command.deck.empty() && !command.help && !command.version && !command.help_deck) refuse("which deck?");
+  if (command.deck.empty() && !command.help && !command.version && !command.help_deck && command.plot.empty())
+    refuse("which deck?");
   return command;
 }
 
 std::string usage_text() {
   return "usage: coxswain DECK [--section.key=value ...] [--check]\n"
          "       coxswain --help-deck [SECTION] [--markdown]\n"
+         "       coxswain --plot RUN_DIRECTORY\n"
          "       coxswain --version | --help\n"
          "  DECK         INI file that says what to do, such as inputs/tiny/pretrain.ini\n"
          "  --section.key=value  takes the place of a value in the deck\n"
          "  --check      validate the deck, print parameters, memory, work and layout, and stop\n"
+         "  --plot       the loss of a training run, drawn in the terminal\n"
          "  --help-deck  every section and key with its default and meaning";
 }
 

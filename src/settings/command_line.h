@@ -1,4 +1,4 @@
-// coxswain DECK [--section.key=value ...] [--check] [--version] [--help-deck [SECTION]]
+// coxswain DECK [--section.key=value ...] [--check] [--version] [--help-deck [SECTION]] [--plot RUN_DIRECTORY]
 #pragma once
 
 #include <string>
@@ -18,6 +18,7 @@ struct CommandLine {
   bool help_deck = false;
   bool markdown = false;  // --help-deck as the README's tables
   std::string section;    // of --help-deck; empty: all
+  std::string plot;       // a run directory whose loss curve is wanted
 };
 
 // Throws Error(usage).

@@ -19,8 +19,7 @@ int representative_micro_batches(const GridConfig& grid, int per_shard, int shar
 RankPlan plan_rank(const ModelConfig& model_config, BatchConfig batch_config, const OptimizerConfig& optimizer,
                    const GridConfig& grid_config, int pipeline) {
   const auto backend = make_counting_backend();
-  const ProcessGrid grid =
-      ProcessGrid::planned(grid_config, pipeline * grid_config.tensor * grid_config.data);
+  const ProcessGrid grid = ProcessGrid::planned(grid_config, pipeline * grid_config.tensor * grid_config.data);
   const ModelContext context{*backend, grid, model_config};
   Model model(context);
   Trainer trainer(model, batch_config, optimizer);
@@ -49,7 +48,8 @@ RankPlan plan_rank(const ModelConfig& model_config, BatchConfig batch_config, co
   for (int chunk = 0; chunk < model.stages(); ++chunk)
     plan.layers.emplace_back(model.stage(chunk).first_layer(), model.stage(chunk).layers());
   for (const auto& buffer : model.buffers())
-    if (buffer->owns_values()) plan.checkpoint_bytes += 3 * sizeof(float) * static_cast<std::size_t>(buffer->own_elements());
+    if (buffer->owns_values())
+      plan.checkpoint_bytes += 3 * sizeof(float) * static_cast<std::size_t>(buffer->own_elements());
   for (const auto& [name, cost] : backend->costs()) plan.flops += cost.flops;
   plan.flops *= static_cast<double>(per_shard * shards) / run;
   return plan;

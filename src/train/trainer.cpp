@@ -9,7 +9,17 @@
 namespace coxswain {
 
 Trainer::Trainer(Model& model, const BatchConfig& batch, const OptimizerConfig& optimizer)
-    : model_(model), batch_(batch), optimizer_config_(optimizer), gradients_(model), optimizer_(model, optimizer) {}
+    : model_(model),
+      batch_(batch),
+      optimizer_config_(optimizer),
+      gradients_(model),
+      weights_(model),
+      optimizer_(model, weights_, optimizer) {}
+
+void Trainer::visit(Archive& archive) {
+  weights_.visit(archive);
+  optimizer_.visit(archive);
+}
 
 StepResult Trainer::step(const GlobalBatch& batch, double learning_rate) {
   const Work work = load(batch, true);
@@ -54,14 +64,20 @@ Trainer::Work Trainer::load(const GlobalBatch& batch, bool training) {
   return work;
 }
 
+const std::vector<PipelineTask>& Trainer::schedule(int micro_batches) {
+  const GridConfig& grid = model_.context().grid.config();
+  std::vector<PipelineTask>& tasks = schedules_[micro_batches];
+  if (tasks.empty())
+    tasks = pipeline_schedule(grid.pipeline, model_.context().grid.pipeline_rank(), grid.virtual_stages, micro_batches);
+  return tasks;
+}
+
 void Trainer::run(const Work& work) {
-  const ProcessGrid& grid = model_.context().grid;
   const int count = static_cast<int>(work.micro_batches.size());
   saved_.resize(static_cast<std::size_t>(model_.stages()));
   for (auto& of_chunk : saved_) of_chunk.resize(static_cast<std::size_t>(count));
   if (!losses_ || losses_.shape()[0] != count) losses_ = Tensor(model_.context().backend, DType::f64, {count});
-  for (const PipelineTask& task :
-       pipeline_schedule(grid.config().pipeline, grid.pipeline_rank(), grid.config().virtual_stages, count)) {
+  for (const PipelineTask& task : schedule(count)) {
     if (task.kind == PipelineTask::Kind::forward)
       forward(work, task);
     else if (work.training)

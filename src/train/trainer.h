@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "train/config.h"
 #include "train/gradients.h"
+#include "train/master_weights.h"
 #include "train/optimizer.h"
 #include "train/pipeline_schedule.h"
 
@@ -37,7 +38,8 @@ class Trainer {
   StepResult step(const GlobalBatch& batch, double learning_rate);
   double evaluate(const GlobalBatch& batch);  // mean loss, without dropout and without a trace
 
-  Optimizer& optimizer() { return optimizer_; }
+  MasterWeights& weights() { return weights_; }
+  void visit(Archive& archive);  // weights and the optimizer's state
   const Gradients& gradients() const { return gradients_; }
 
  private:
@@ -55,6 +57,7 @@ class Trainer {
   void forward(const Work& work, const PipelineTask& task);
   void backward(const Work& work, const PipelineTask& task);
   double mean_loss(const Work& work);
+  const std::vector<PipelineTask>& schedule(int micro_batches);  // made once for each number
 
   // Activations and their gradients on their way between stages.
   int global_stage(int chunk) const;
@@ -69,10 +72,12 @@ class Trainer {
   BatchConfig batch_;
   OptimizerConfig optimizer_config_;
   Gradients gradients_;
+  MasterWeights weights_;
   Optimizer optimizer_;
   std::vector<std::vector<Stage::Saved>> saved_;  // [chunk][micro-batch]
   Tensor losses_;                                 // f64 [micro-batches of this rank]; last stage only
   std::vector<Departure> departures_;
+  std::map<int, std::vector<PipelineTask>> schedules_;
   std::map<std::pair<int, int>, Tensor> local_;  // to a stage of this very rank: (2 stage + kind, micro-batch)
 };
 

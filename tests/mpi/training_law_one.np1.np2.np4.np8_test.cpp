@@ -86,7 +86,7 @@ Outcome train(const Small& small, const ProcessGrid& grid) {
   OptimizerConfig optimizer;
   optimizer.clip_norm = 0.5;
   Trainer trainer(model, small.batch, optimizer);
-  trainer.optimizer().initialise(5);
+  trainer.weights().initialise(5);
   Outcome outcome;
   for (std::int64_t step = 1; step <= 2; ++step) {
     GlobalBatch batch;
@@ -100,7 +100,7 @@ Outcome train(const Small& small, const ProcessGrid& grid) {
     outcome.numbers.push_back(trainer.evaluate(batch));
   }
   Collector collector;
-  trainer.optimizer().visit(collector);
+  trainer.visit(collector);
   outcome.boxes = std::move(collector.boxes);
   return outcome;
 }

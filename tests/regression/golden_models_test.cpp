@@ -95,9 +95,9 @@ TEST_P(GoldenModels, LossAndGradientsAreThoseOfPyTorch) {
   batch_config.length = length;
   batch_config.recompute = c.recompute;
   Trainer trainer(model, batch_config, OptimizerConfig());
-  trainer.optimizer().initialise(1);
+  trainer.weights().initialise(1);
   GoldenArchive archive(file);
-  trainer.optimizer().visit_weights(archive);
+  trainer.weights().visit(archive);
   GlobalBatch global;
   global.size = sequences;
   global.load = [&](std::int64_t, int) { return batch; };

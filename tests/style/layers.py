@@ -4,7 +4,7 @@ import re
 
 from sources import finish, sources
 
-ORDER = ["kernels", "base", "tensor", "parallel", "model", "train", "io", "data", "rl", "phases", "settings", "main"]
+ORDER = ["kernels", "base", "tensor", "parallel", "model", "train", "io", "data", "rl", "phases", "settings", "program", "main"]
 
 # Outside headers: pattern of the header, where it may be included (pattern of the file's path).
 OUTSIDE = [

@@ -1,0 +1,34 @@
+// Coxswain: deck -> settings -> grid -> phase -> driver.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "kernels/device.h"
+#include "parallel/communicator.h"
+#include "program/information.h"
+#include "program/program.h"
+
+using namespace coxswain;
+
+int main(int argc, char** argv) {
+  CommandLine command;
+  try {
+    command = parse_command_line(argc, argv);
+    if (const auto text = information(command)) {
+      fmt::print("{}", *text);
+      return 0;
+    }
+  } catch (const Error& error) {
+    fmt::print(stderr, "coxswain: {}\n", error.what());
+    return static_cast<int>(error.code());
+  }
+  return run_spmd(argc, argv, [&command](Communicator& world) {
+    const Settings settings = read_settings_together(command, world);  // typed, checked; an unknown key is an error
+    if (command.check) {
+      if (world.rank() == 0) fmt::print("{}", check_report(settings));  // memory, work, layout: then stop
+      return 0;
+    }
+    const auto backend = make_backend(settings.device);  // cpu
+    const ProcessGrid grid(world, settings.grid);        // tensor x pipeline x data
+    return run_deck(settings, grid, *backend);           // resumes, steps, logs, saves, stops in time
+  });
+}

@@ -1,0 +1,82 @@
+#include "phases/generate.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace coxswain {
+
+namespace {
+
+std::vector<std::string> read_prompts(const GenerateConfig& config) {
+  if (config.prompts.empty()) return {config.prompt};
+  std::ifstream file(config.prompts);
+  if (!file)
+    throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: the file cannot be read", config.prompts));
+  std::vector<std::string> prompts;
+  for (std::string line; std::getline(file, line);)
+    if (!line.empty()) prompts.push_back(line);
+  if (prompts.empty())
+    throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: no prompt in it", config.prompts));
+  return prompts;
+}
+
+}  // namespace
+
+Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend)
+    : config_(config),
+      context_{backend, grid, config_.model},
+      model_(context_),
+      weights_(model_),
+      generator_(model_, config_.length),
+      tokenizer_(make_tokenizer(config_.data)),
+      prompts_(read_prompts(config_.generate)) {
+  if (tokenizer_->vocabulary_size() > config_.model.vocabulary)
+    throw Error(ExitCode::usage, fmt::format("[model] vocabulary = {} is smaller than the tokenizer's {} tokens",
+                                             config_.model.vocabulary, tokenizer_->vocabulary_size()));
+}
+
+StepReport Generate::run_step() {
+  const auto index = responses_.size();
+  std::vector<std::int32_t> prompt = tokenizer_->encode(prompts_[index]);
+  if (prompt.empty()) prompt.push_back(tokenizer_->end_of_document());
+  Sampling sampling;
+  sampling.seed = config_.run.seed;
+  sampling.temperature = config_.generate.temperature;
+  sampling.max_new_tokens = config_.generate.max_new_tokens;
+  sampling.stop_token = tokenizer_->end_of_document();
+  std::vector<std::int32_t> response = generator_.respond(prompt, static_cast<std::int64_t>(index), sampling);
+  StepReport report;
+  report.tokens = static_cast<std::int64_t>(response.size());
+  token_counts_.push_back(report.tokens);
+  if (!response.empty() && response.back() == sampling.stop_token) response.pop_back();
+  responses_.push_back(tokenizer_->decode(response));
+  return report;
+}
+
+void Generate::finish() {
+  if (config_.generate.output.empty() || context_.grid.world().rank() != 0) return;
+  std::ofstream file(config_.generate.output);
+  for (std::size_t i = 0; i < responses_.size(); ++i) {
+    const nlohmann::ordered_json line{
+        {"prompt", prompts_[i]}, {"response", responses_[i]}, {"tokens", token_counts_[i]}};
+    file << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+  }
+  file.close();
+  if (!file)
+    throw Error(ExitCode::input_output,
+                fmt::format("[generate] output = {} cannot be written", config_.generate.output));
+}
+
+std::string Generate::summary() const {
+  if (!config_.generate.output.empty())
+    return fmt::format("{} responses in {}", responses_.size(), config_.generate.output);
+  std::string text;
+  for (std::size_t i = 0; i < responses_.size(); ++i) text += prompts_[i] + responses_[i] + "\n";
+  return text;
+}
+
+}  // namespace coxswain

@@ -1,0 +1,41 @@
+#include "program/information.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "io/plot.h"
+#include "io/run_history.h"
+#include "io/terminal.h"
+#include "settings/help.h"
+
+namespace coxswain {
+
+namespace {
+
+std::string curve_of(const std::string& directory) {
+  const RunHistory history = read_run_history(directory);
+  const Series* loss = history.find("loss");
+  if (loss == nullptr || loss->values.empty())
+    throw Error(ExitCode::usage, fmt::format("--plot {}: no metrics.jsonl with a loss in it; give the directory of a "
+                                             "training run",
+                                             directory));
+  PlotText text;
+  text.title = fmt::format("loss, {} steps, last {:.4f}", history.step(), loss->last());
+  text.first = static_cast<std::int64_t>(loss->steps.front());
+  text.last = static_cast<std::int64_t>(loss->steps.back());
+  return plot_curve(loss->values, std::min(terminal_width(), 100), 16, text);
+}
+
+}  // namespace
+
+std::optional<std::string> information(const CommandLine& command) {
+  if (command.version) return fmt::format("coxswain {}\n", COXSWAIN_VERSION);
+  if (command.help_deck) return command.markdown ? help_deck_markdown(command.section) : help_deck(command.section);
+  if (command.help) return usage_text();
+  if (!command.plot.empty()) return curve_of(command.plot);
+  return std::nullopt;
+}
+
+}  // namespace coxswain

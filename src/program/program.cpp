@@ -1,0 +1,121 @@
+#include "program/program.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "base/error.h"
+#include "io/run_directory.h"
+#include "io/terminal.h"
+#include "phases/driver.h"
+#include "phases/plan_text.h"
+#include "program/make_phase.h"
+#include "program/run_checkpoints.h"
+#include "settings/help.h"
+
+namespace coxswain {
+
+namespace {
+
+std::string read_deck(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf()))
+    throw Error(ExitCode::usage, fmt::format("{}: the deck cannot be read; give the path of an .ini file", path));
+  return text.str();
+}
+
+// What the process holds before its first tensor: the program itself, MPI, libraries.
+std::size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t pages = 0, resident = 0;
+  file >> pages >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::string describe_session(const ProcessGrid& grid) {
+  const std::vector<std::string> all = grid.world().all_gather(host_name(), "hosts");
+  const std::set<std::string> hosts(all.begin(), all.end());
+  std::string text = fmt::format("{} ranks x {} threads on {}", grid.world().size(), omp_get_max_threads(),
+                                 hosts.size() == 1 ? *hosts.begin() : fmt::format("{} nodes", hosts.size()));
+  const GridConfig& config = grid.config();
+  if (config.ranks() > 1)
+    text += fmt::format(", tensor {} x pipeline {} x data {}", config.tensor, config.pipeline, config.data);
+  return text;
+}
+
+// GEMM rate of all ranks at once, on a product as large as a processor likes them. 0: unknown.
+double gemm_rate(const ModelConfig& model, const ProcessGrid& grid, Backend& backend) {
+  constexpr std::int64_t kSize = 1024;
+  const double seconds =
+      backend.library_product_seconds(LinearProduct::forward, model.working_type(), kSize, kSize, kSize);
+  std::vector<double> rates(static_cast<std::size_t>(grid.world().size()), 0.0);
+  if (seconds > 0) rates[static_cast<std::size_t>(grid.world().rank())] = 2.0 * kSize * kSize * kSize / seconds;
+  grid.world().all_merge(rates, "GEMM rates");
+  double sum = 0;
+  for (const double rate : rates) sum += rate;
+  return sum;
+}
+
+}  // namespace
+
+Settings read_settings_together(const CommandLine& command, Communicator& world) {
+  std::string text;
+  std::string problem;
+  if (world.rank() == 0) {
+    try {
+      text = read_deck(command.deck);
+    } catch (const Error& error) {
+      problem = error.what();
+    }
+  }
+  problem = world.broadcast(problem, 0, "deck");
+  if (!problem.empty()) throw Error(ExitCode::usage, problem);
+  text = world.broadcast(text, 0, "deck");
+  return read_settings(text, command.deck, command.overrides, command.check ? 0 : world.size());
+}
+
+std::string check_report(const Settings& settings) {
+  if (!uses_model(settings.run.phase)) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
+  const std::size_t program = resident_bytes();
+  const Plan plan = make_plan(settings.model, settings.batch, settings.optimizer, settings.grid);
+  const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
+  return plan_text(plan, settings.model, settings.batch, settings.grid, program, saves);
+}
+
+int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend) {
+  Communicator& world = grid.world();
+  RunDirectory directory(settings.run.directory, world);
+  Log log({.speaks = world.rank() == 0, .speaker = grid.coordinates()});
+  DriverOptions options;
+  options.run = settings.run;
+  options.checkpoint = settings.checkpoint;
+  options.deck = effective_deck(settings);
+  options.session = describe_session(grid);
+  log.info("coxswain {}: {} with {}, {}", COXSWAIN_VERSION, settings.run.phase,
+           uses_model(settings.run.phase)
+               ? fmt::format("{} parameters", count_text(static_cast<double>(settings.model.parameter_count())))
+               : "no model",
+           options.session);
+  options.facts = {{"version", COXSWAIN_VERSION}, {"ranks", options.session}};
+  if (uses_model(settings.run.phase)) {
+    options.facts.emplace_back("model", fmt::format("{} parameters", settings.model.parameter_count()));
+    if (settings.run.phase != "generate") options.gemm_flops_rate = gemm_rate(settings.model, grid, backend);
+  }
+  RunCheckpoints checkpoints(world, backend, directory.checkpoints(), settings.checkpoint, options.deck, log);
+  const auto phase = make_phase(settings, grid, backend, log);
+  return Driver(options, world, log, &checkpoints).run(*phase);
+}
+
+}  // namespace coxswain

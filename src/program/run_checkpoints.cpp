@@ -1,0 +1,36 @@
+#include "program/run_checkpoints.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "settings/compare.h"
+
+namespace coxswain {
+
+RunCheckpoints::RunCheckpoints(Communicator& world, Backend& backend, const std::string& path,
+                               const CheckpointConfig& config, std::string deck, Log& log)
+    : path_(path), deck_(std::move(deck)), log_(&log), store_(world, backend, path, config) {
+  store_.set_say([&log](const std::string& line) { log.warning("{}", line); });
+}
+
+std::optional<std::int64_t> RunCheckpoints::restore(const Visit& visit) {
+  std::optional<CheckpointReader> reader = store_.open_newest();
+  if (!reader) return std::nullopt;
+  const DeckDifference difference = compare_decks(reader->header().deck, deck_);
+  if (!difference.allowed())
+    throw Error(ExitCode::usage,
+                fmt::format("{}: the deck does not fit this run:\n  {}", path_, fmt::join(difference.refused, "\n  ")));
+  for (const std::string& line : difference.changed) log_->info("changed since the checkpoint: {}", line);
+  reader->load(visit);
+  return reader->header().step;
+}
+
+void RunCheckpoints::save(std::int64_t step, const std::string& deck, const Visit& visit) {
+  CheckpointHeader header;
+  header.step = step;
+  header.deck = deck;
+  header.program = fmt::format("coxswain {}", COXSWAIN_VERSION);
+  store_.save(header, visit);
+}
+
+}  // namespace coxswain

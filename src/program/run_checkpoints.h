@@ -1,0 +1,32 @@
+// A run's checkpoints as the driver wants them: whether the deck fits the one that they were made with is asked before
+// anything is loaded, and its allowed changes are printed.
+#pragma once
+
+#include <string>
+
+#include "base/log.h"
+#include "io/checkpoint_store.h"
+#include "phases/driver.h"
+
+namespace coxswain {
+
+class RunCheckpoints final : public Checkpoints {
+ public:
+  RunCheckpoints(Communicator& world, Backend& backend, const std::string& path, const CheckpointConfig& config,
+                 std::string deck, Log& log);
+
+  // Throws Error(usage) where the deck would make another run.
+  std::optional<std::int64_t> restore(const Visit& visit) override;
+  void save(std::int64_t step, const std::string& deck, const Visit& visit) override;
+  void poll() override { store_.poll(); }
+  void wait() override { store_.wait(); }
+  bool busy() const override { return store_.saving(); }
+  std::string newest() const override { return store_.newest(); }
+
+ private:
+  std::string path_, deck_;
+  Log* log_;
+  CheckpointStore store_;
+};
+
+}  // namespace coxswain
