@@ -1,6 +1,8 @@
 // Coxswain: deck -> settings -> grid -> phase -> driver.
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/error.h"
 #include "kernels/device.h"
 #include "parallel/communicator.h"
@@ -11,6 +13,7 @@ using namespace coxswain;
 
 int main(int argc, char** argv) {
   CommandLine command;
+  std::optional<Error> mistake;
   try {
     command = parse_command_line(argc, argv);
     if (const auto text = information(command)) {
@@ -18,10 +21,10 @@ int main(int argc, char** argv) {
       return 0;
     }
   } catch (const Error& error) {
-    fmt::print(stderr, "coxswain: {}\n", error.what());
-    return static_cast<int>(error.code());
+    mistake = error;  // said by one rank
   }
-  return run_spmd(argc, argv, [&command](Communicator& world) {
+  return run_spmd(argc, argv, [&](Communicator& world) {
+    if (mistake) throw *mistake;
     const Settings settings = read_settings_together(command, world);  // typed, checked; an unknown key is an error
     if (command.check) {
       if (world.rank() == 0) fmt::print("{}", check_report(settings));  // memory, work, layout: then stop

@@ -21,7 +21,8 @@ namespace {
 [[noreturn]] void fail(const std::string& what, const std::filesystem::path& path, int error) {
   const char* advice = "";
   if (error == ENOSPC || error == EDQUOT) advice = "; free some space, or move run.directory, and run again";
-  if (error == EACCES || error == EPERM || error == EROFS) advice = "; choose a run.directory that you can write";
+  if (error == EACCES || error == EPERM || error == EROFS || error == ENOTDIR || error == EEXIST)
+    advice = "; choose a run.directory that you can write";
   throw Error(ExitCode::input_output, fmt::format("cannot {} {}: {}{}", what, path.string(), strerror(error), advice));
 }
 

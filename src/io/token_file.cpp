@@ -27,6 +27,14 @@ std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> new_hash() {
   return state;
 }
 
+hdf5::File open_structure(const std::string& path) {
+  try {
+    return hdf5::File::open(path);
+  } catch (const Error& error) {
+    throw Error(error.code(), std::string(error.what()) + ", so no whole token file" + kAdvice);
+  }
+}
+
 void require_file(const std::filesystem::path& path) {
   const RawFile file = RawFile::open(path);
   if (file.size() == 0) throw Error(ExitCode::data, path.string() + " is empty, no token file" + kAdvice);
@@ -49,7 +57,7 @@ void TokenFile::refuse(const std::string& what) const { throw Error(ExitCode::da
 TokenFile::TokenFile(const std::filesystem::path& path) {
   require_file(path);
   file_ = RawFile::open(path);
-  const hdf5::File structure = hdf5::File::open(path.string());
+  const hdf5::File structure = open_structure(path.string());
   for (const char* name : {"version", "tokenizer", "tokenizer_hash", "vocabulary", "end_of_document", "content_hash"}) {
     if (!structure.has_attribute("/", name)) refuse(fmt::format("no attribute {}, so no token file{}", name, kAdvice));
   }

@@ -1,5 +1,6 @@
 // run_spmd: the frame around the program on every rank. What ends a job: the body's value, an error that all ranks meet
 // (agreed on, printed once) or an error on one rank (MPI_Abort at once, so that nobody waits for this rank).
+#include <omp.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "base/error.h"
 #include "parallel/mpi_communicator.h"
@@ -78,6 +80,31 @@ bool agree(MPI_Comm group, int rank, const Outcome& outcome, std::array<int, 2>&
   }
 }
 
+// Ranks of one node that may run on the same cores share them out: each gets as many threads as it has cores to itself.
+// OpenMP's threads spin while they wait, and two on one core make a step fifty times as long. OMP_NUM_THREADS is
+// obeyed.
+void share_cores() {
+  cpu_set_t mine;
+  CPU_ZERO(&mine);
+  if (std::getenv("OMP_NUM_THREADS") != nullptr || sched_getaffinity(0, sizeof mine, &mine) != 0) return;
+  MPI_Comm node = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node), "MPI_Comm_split_type",
+            "cores");
+  int size = 1;
+  MPI_Comm_size(node, &size);
+  std::vector<cpu_set_t> all(static_cast<std::size_t>(size));
+  const int bytes = static_cast<int>(sizeof mine);
+  check_mpi(MPI_Allgather(&mine, bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, node), "MPI_Allgather", "cores");
+  MPI_Comm_free(&node);
+  int sharing = 0;
+  for (const cpu_set_t& theirs : all) {
+    cpu_set_t common;
+    CPU_AND(&common, &mine, &theirs);
+    sharing += CPU_COUNT(&common) > 0 ? 1 : 0;
+  }
+  omp_set_num_threads(std::clamp(CPU_COUNT(&mine) / std::max(sharing, 1), 1, omp_get_max_threads()));
+}
+
 // More ranks than cores: a rank that spins while it waits takes the time of the one it waits for.
 void yield_where_crowded() {
   const char* const local = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
@@ -99,6 +126,7 @@ int run_spmd(int argc, char** argv, const std::function<int(Communicator& world)
   std::array<int, 2> agreed = {INT_MAX, 0};
   Outcome outcome;
   {
+    share_cores();
     MPI_Comm own = MPI_COMM_NULL, ending = MPI_COMM_NULL;
     MPI_Comm_dup(MPI_COMM_WORLD, &own);
     MPI_Comm_dup(MPI_COMM_WORLD, &ending);

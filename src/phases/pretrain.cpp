@@ -52,9 +52,9 @@ void Pretrain::account_for_skip(const StepResult& result) {
   if (policy.on_nan == NanPolicy::skip && skips_in_a_row_ <= policy.max_skips) return;
   throw Error(
       ExitCode::diverged,
-      fmt::format("step {}: loss {} with gradient norm {} is not finite{}; restart from an earlier checkpoint "
+      fmt::format("loss {} with gradient norm {} is not finite{}; restart from an earlier checkpoint "
                   "with a lower [optimizer] learning_rate, or set on_nan = skip",
-                  step_ + 1, result.loss, result.gradient_norm,
+                  result.loss, result.gradient_norm,
                   policy.on_nan == NanPolicy::skip ? fmt::format(" for {} steps in a row", skips_in_a_row_) : ""))
       .on_every_rank();
 }

@@ -41,6 +41,20 @@ std::vector<std::string> arguments(int argc, const char* const* argv) {
   return words;
 }
 
+// "--section.key=" empties a key; Boost would miss the value.
+std::vector<std::string> take_empty_values(const std::vector<std::string>& words, Overrides& overrides) {
+  std::vector<std::string> others;
+  for (const std::string& word : words) {
+    const bool empty =
+        word.starts_with("--") && word.find('.') != std::string::npos && word.find('=') + 1 == word.size();
+    if (empty)
+      overrides.emplace_back(word.substr(2, word.size() - 3), "");
+    else
+      others.push_back(word);
+  }
+  return others;
+}
+
 }  // namespace
 
 CommandLine parse_command_line(int argc, const char* const* argv) {
@@ -53,7 +67,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     using namespace po::command_line_style;
     const auto style =
         allow_long | allow_short | allow_dash_for_short | short_allow_next | long_allow_adjacent | long_allow_next;
-    po::command_line_parser parser(arguments(argc, argv));
+    po::command_line_parser parser(take_empty_values(arguments(argc, argv), command.overrides));
     const auto parsed = parser.options(options).positional(positions).style(style).allow_unregistered().run();
     for (const po::option& option : parsed.options) {
       const std::string& name = option.string_key;
