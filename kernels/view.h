@@ -15,8 +15,8 @@ namespace coxswain {
 
 enum class DType : std::uint8_t { f32, bf16, f64, i32 };
 
-std::size_t size_of(DType dtype);   // bytes an element
-const char* name_of(DType dtype);   // "f32", "bf16", "f64", "i32"
+std::size_t size_of(DType dtype);  // bytes an element
+const char* name_of(DType dtype);  // "f32", "bf16", "f64", "i32"
 
 // Brain float: the upper half of an IEEE single; conversions round to nearest even.
 struct bf16 {
@@ -35,13 +35,21 @@ struct bf16 {
 template <class T>
 constexpr DType dtype_of();
 template <>
-constexpr DType dtype_of<float>() { return DType::f32; }
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
 template <>
-constexpr DType dtype_of<bf16>() { return DType::bf16; }
+constexpr DType dtype_of<bf16>() {
+  return DType::bf16;
+}
 template <>
-constexpr DType dtype_of<double>() { return DType::f64; }
+constexpr DType dtype_of<double>() {
+  return DType::f64;
+}
 template <>
-constexpr DType dtype_of<std::int32_t>() { return DType::i32; }
+constexpr DType dtype_of<std::int32_t>() {
+  return DType::i32;
+}
 
 // Up to five extents. Rank zero is a scalar with one element.
 class Shape {
@@ -81,10 +89,10 @@ struct TensorView {
   std::size_t bytes() const { return static_cast<std::size_t>(elements()) * size_of(dtype); }
   bool is_dense() const;  // row-major without gaps
 
-  TensorView operator[](std::int64_t index) const;                                // drops the first dimension
-  TensorView slice(int dim, std::int64_t start, std::int64_t count) const;        // same rank
-  TensorView reshape(const Shape& extents) const;                                 // dense views only
-  TensorView flat() const { return reshape({elements()}); }                       // dense views only
+  TensorView operator[](std::int64_t index) const;                          // drops the first dimension
+  TensorView slice(int dim, std::int64_t start, std::int64_t count) const;  // same rank
+  TensorView reshape(const Shape& extents) const;                           // dense views only
+  TensorView flat() const { return reshape({elements()}); }                 // dense views only
 
   // The first element, for code that runs where the memory lives. Throws if T is not the element type.
   template <class T>

@@ -1,13 +1,14 @@
 #include "model/stage.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace coxswain {
 
 Stage::Stage(const ModelContext& context, int index, int count) {
-  const int layers = context.config.layers;
-  first_layer_ = index * (layers / count) + std::min(index, layers % count);
-  const int own = layers / count + (index < layers % count ? 1 : 0);
+  const std::vector<int> dealt = deal_layers(context.config, count);
+  for (int before = 0; before < index; ++before) first_layer_ += dealt[static_cast<std::size_t>(before)];
+  const int own = dealt[static_cast<std::size_t>(index)];
   if (index == 0) embedding_ = std::make_unique<Embedding>(context);
   for (int i = 0; i < own; ++i) layers_.push_back(std::make_unique<Layer>(context, first_layer_ + i));
   if (index == count - 1) head_ = std::make_unique<Head>(context);
@@ -46,6 +47,24 @@ void Stage::visit(const ParameterVisitor& visitor) {
   if (embedding_) embedding_->visit(visitor);
   for (const auto& layer : layers_) layer->visit(visitor);
   if (head_) head_->visit(visitor);
+}
+
+std::vector<int> deal_layers(const ModelConfig& config, int stages) {
+  if (stages == 1) return {config.layers};
+  const double projection = static_cast<double>(config.vocabulary) * config.hidden;
+  const double layer = (static_cast<double>(config.multiplied_parameters()) - projection) / config.layers;
+  int last = 0;
+  double best = std::numeric_limits<double>::infinity();
+  for (int candidate = config.layers / stages; candidate >= 0; --candidate) {
+    const int left = config.layers - candidate;
+    const double slowest = std::max<double>((left + stages - 2) / (stages - 1), candidate + projection / layer);
+    if (slowest < best) best = slowest, last = candidate;
+  }
+  std::vector<int> dealt;
+  const int others = stages - 1, left = config.layers - last;
+  for (int stage = 0; stage < others; ++stage) dealt.push_back(left / others + (stage < left % others ? 1 : 0));
+  dealt.push_back(last);
+  return dealt;
 }
 
 std::vector<Parameter> model_parameters(const ModelContext& context) {

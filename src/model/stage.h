@@ -20,8 +20,7 @@ class Stage {
     Head::Saved head;
   };
 
-  // Chunk `index` of `count`: layers are dealt in equal runs, the first chunks taking one more where they do not
-  // divide.
+  // Chunk `index` of `count`, with the layers that deal_layers gives it.
   Stage(const ModelContext& context, int index, int count);
 
   bool is_first() const { return embedding_ != nullptr; }
@@ -45,6 +44,10 @@ class Stage {
   std::vector<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Head> head_;
 };
+
+// How many layers each of `stages` consecutive stages gets, so that the slowest is as fast as can be: the last one,
+// which has the output projection beside its layers, gets fewer where that projection weighs as much as whole layers.
+std::vector<int> deal_layers(const ModelConfig& config, int stages);
 
 // Every parameter of the whole model in its one order, without memory: names and places.
 std::vector<Parameter> model_parameters(const ModelContext& context);

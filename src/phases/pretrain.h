@@ -31,7 +31,7 @@ class Pretrain final : public Phase {
   StepReport run_step() override;
   void visit(Archive& archive) override;
   void load_weights(Archive& archive) { trainer_.weights().visit(archive); }  // of another run
-  std::vector<std::string> describe() const;  // what it trains on, for the log
+  std::vector<std::string> describe() const;                                  // what it trains on, for the log
 
  private:
   void account_for_skip(const StepResult& result);  // the deck's policy for numbers that are not finite

@@ -44,15 +44,11 @@ void check_tensor_shards(const Settings& settings, const Deck& deck, Mistakes& m
 void check_stages(const Settings& settings, const Deck&, Mistakes& mistakes) {
   const int layers = settings.model.layers, pipeline = settings.grid.pipeline;
   const int virtual_stages = settings.grid.virtual_stages;
-  if (layers % pipeline != 0) {
-    mistakes.push_back(fmt::format("[grid] pipeline = {} does not divide [model] layers = {}; use {}", pipeline, layers,
-                                   divisor_list(layers)));
-  } else if (layers / pipeline % virtual_stages != 0) {
-    mistakes.push_back(
-        fmt::format("[grid] virtual_stages = {} does not divide the {} layers of a pipeline rank "
-                    "([model] layers = {}, [grid] pipeline = {}); use {}",
-                    virtual_stages, layers / pipeline, layers, pipeline, divisor_list(layers / pipeline)));
-  }
+  if (pipeline * virtual_stages > layers)
+    mistakes.push_back(fmt::format(
+        "[grid] pipeline = {} times [grid] virtual_stages = {} makes {} stages of [model] layers = {}; use at "
+        "most {} stages",
+        pipeline, virtual_stages, pipeline * virtual_stages, layers, layers));
 }
 
 void check_data_shards(const Settings& settings, const Deck& deck, Mistakes& mistakes) {

@@ -19,9 +19,9 @@ namespace coxswain {
 
 struct Piece {
   std::string name;
-  Shape global;                // the whole tensor
-  Shape offset, count;         // this box, same rank as global
-  TensorView memory;           // dense, count's elements; on the backend's memory
+  Shape global;         // the whole tensor
+  Shape offset, count;  // this box, same rank as global
+  TensorView memory;    // dense, count's elements; on the backend's memory
 };
 
 class Archive {

@@ -126,11 +126,9 @@ TEST(Settings, ChecksSectionsAgainstEachOther) {
        "a.ini:18: [grid] tensor = 2 does not divide [model] kv_heads = 1; use 1"},
       {"[model]\nfeed_forward = 127\n[grid]\ntensor = 2\n",
        "a.ini:18: [grid] tensor = 2 does not divide [model] feed_forward = 127; use 1"},
-      {"[grid]\npipeline = 3\n", "a.ini:16: [grid] pipeline = 3 does not divide [model] layers = 4; use 1, 2, 4"},
       {"[grid]\npipeline = 2\nvirtual_stages = 4\n",
-       "a.ini:17: [grid] virtual_stages = 4 does not divide the 2 layers of a pipeline rank ([model] layers = 4, "
-       "[grid] "
-       "pipeline = 2); use 1, 2"},
+       "a.ini:16: [grid] pipeline = 2 times [grid] virtual_stages = 4 makes 8 stages of [model] layers = 4; use at most 4 "
+       "stages"},
       {"[grid]\ndata = 3\n",
        "a.ini:10: [batch] global = 8 is not a multiple of [grid] data = 3 times [batch] micro = 2; use 6 or 12"},
       {"[grid]\ndata_shards = 8\n",
