@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "io/run_directory.h"
 #include "io/terminal.h"
+#include "kernels/device.h"
 #include "phases/driver.h"
 #include "phases/plan_text.h"
 #include "program/make_phase.h"
@@ -30,12 +31,17 @@ std::string read_deck(const std::string& path) {
   return text.str();
 }
 
-// What the process holds before its first tensor: the program itself, MPI, libraries.
-std::size_t resident_bytes() {
+// What the process holds beside its tensors: the program itself and its libraries, of which oneDNN comes into memory
+// with the first product. The rest comes with the steps: generated kernels, HDF5's and MPI's buffers (measured).
+std::size_t program_bytes(const Settings& settings) {
+  constexpr std::int64_t kSize = 256;
+  constexpr std::size_t kLater = std::size_t{20} << 20;
+  make_backend(settings.device)
+      ->library_product_seconds(LinearProduct::forward, settings.model.working_type(), kSize, kSize, kSize);
   std::ifstream file("/proc/self/statm");
   std::size_t pages = 0, resident = 0;
   file >> pages >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + kLater;
 }
 
 std::string host_name() {
@@ -88,7 +94,7 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
 
 std::string check_report(const Settings& settings) {
   if (!uses_model(settings.run.phase)) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
-  const std::size_t program = resident_bytes();
+  const std::size_t program = program_bytes(settings);
   const Plan plan = make_plan(settings.model, settings.batch, settings.optimizer, settings.grid);
   const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
   return plan_text(plan, settings.model, settings.batch, settings.grid, program, saves);
