@@ -36,8 +36,13 @@ hdf5::File open_structure(const std::string& path) {
 }
 
 void require_file(const std::filesystem::path& path) {
-  const RawFile file = RawFile::open(path);
-  if (file.size() == 0) throw Error(ExitCode::data, path.string() + " is empty, no token file" + kAdvice);
+  std::int64_t size = 0;
+  try {
+    size = RawFile::open(path).size();
+  } catch (const Error& error) {
+    throw Error(error.code(), std::string(error.what()) + kAdvice + ", or correct the path in [data]");
+  }
+  if (size == 0) throw Error(ExitCode::data, path.string() + " is empty, no token file" + kAdvice);
 }
 
 // H5Dget_offset knows the place of contiguous datasets only.

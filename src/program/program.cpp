@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <fstream>
 #include <set>
-#include <sstream>
 
+#include "base/deck.h"
 #include "base/error.h"
 #include "io/run_directory.h"
 #include "io/terminal.h"
@@ -22,14 +22,6 @@
 namespace coxswain {
 
 namespace {
-
-std::string read_deck(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf()))
-    throw Error(ExitCode::usage, fmt::format("{}: the deck cannot be read; give the path of an .ini file", path));
-  return text.str();
-}
 
 // What the process holds beside its tensors: the program itself and its libraries, of which oneDNN comes into memory
 // with the first product. The rest comes with the steps: generated kernels, HDF5's and MPI's buffers (measured).
@@ -81,7 +73,7 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
   std::string problem;
   if (world.rank() == 0) {
     try {
-      text = read_deck(command.deck);
+      text = read_deck_text(command.deck);
     } catch (const Error& error) {
       problem = error.what();
     }
