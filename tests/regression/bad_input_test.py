@@ -59,25 +59,28 @@ def decks(cases):
     expect("a typo in a key", 64, [rf"typo.ini:{line}: \[optimizer\] warmup_step", "did you mean warmup_steps"], deck=typo)
     expect("a typo in a section", 64, [r"\[optimiser\]", "optimizer"], deck=deck("section.ini", ("[optimizer]", "[optimiser]")))
     expect("a typo in a key on the command line", 64, [r"\[model\] hiden", "did you mean hidden"], {"model.hiden": 64})
-    expect("words for a number", 64, [r"type.ini:\d+: \[run\] steps = many", "use "], deck=deck("type.ini", ("steps = 12", "steps = many")))
+    expect("words for a number", 64, [r"type.ini:\d+: \[run\] steps = many", "use "],
+           deck=deck("type.ini", ("steps = 12", "steps = many")))
     expect("a fraction for a number of layers", 64, [r"\[model\] layers = 2.5", "use "], {"model.layers": 2.5})
     expect("an unknown choice", 64, [r"\[model\] precision = fp16", "fp32", "bf16"], {"model.precision": "fp16"})
     expect("an unknown phase", 64, [r"\[run\] phase = train", "pretrain"], {"run.phase": "train"})
     expect("a line without =", 64, [r"line.ini:\d+:"], deck=deck("line.ini", "\nthis is no key\n"))
     expect("a key before any section", 64, [r"top.ini:1:"], deck=deck("top.ini", ("# A byte", "steps = 3\n# A byte")))
-    expect("a key given twice", 64, [r"twice.ini:\d+:", "layers"], deck=deck("twice.ini", ("layers = 4", "layers = 4\nlayers = 2")))
+    expect("a key given twice", 64, [r"twice.ini:\d+:", "layers"],
+           deck=deck("twice.ini", ("layers = 4", "layers = 4\nlayers = 2")))
     expect("a missing deck", 64, ["nowhere.ini", "cannot be read"], deck=cases.bench.work / "nowhere.ini")
-    expect("a folder for a deck", 64, ["cannot be read|is a folder|is a directory"], deck=cases.bench.work)
+    expect("a folder for a deck", 64, ["cannot be read"], deck=cases.bench.work)
     empty = cases.bench.work / "empty.ini"
     empty.write_text("")
-    expect("an empty deck", 64, ["steps|source"], {"data.source": "", "data.validation": ""}, deck=empty)
+    expect("an empty deck", 64, ["empty.ini: this deck is empty"], deck=empty)
 
 
 def grids(cases):
     expect = cases.expect
     expect("tensor shards that do not divide the heads", 64, [r"tensor_shards = 3", "heads = 4", "use 1, 2, 4"],
            {"grid.tensor_shards": 3})
-    expect("more stages than layers", 64, ["pipeline = 5", "layers = 4"], {"grid.pipeline": 5, "grid.data": 1}, rank_counts=(5,))
+    expect("more stages than layers", 64, ["pipeline = 5", "layers = 4"], {"grid.pipeline": 5, "grid.data": 1},
+           rank_counts=(5,))
     expect("a grid of more ranks than there are", 64, ["tensor = 2", "2 ranks|4 ranks|1 rank"],
            {"grid.tensor": 2, "grid.data": 2, "grid.pipeline": 1})
     expect("fewer ranks than the grid has", 64, ["grid", r"\b3\b"], {"grid.tensor": 2, "grid.data": 0}, rank_counts=(3,))
@@ -125,7 +128,8 @@ def generate(cases, trained):
     expect("generate: no model", 64, ["initialize_from"], {"run.initialize_from": ""}, deck=GENERATE)
     expect("generate: a folder without checkpoints", 65, ["no checkpoint"], {"run.initialize_from": work}, **nowhere)
     expect("generate: a folder that is not there", 65, ["nothing"], {"run.initialize_from": work / "nothing"}, **nowhere)
-    expect("generate: another shape", 65, ["token|shape|hidden"], {"run.initialize_from": trained, "model.hidden": 64}, **nowhere)
+    expect("generate: another shape", 65, ["token|shape|hidden"],
+           {"run.initialize_from": trained, "model.hidden": 64}, **nowhere)
     prompts = {"run.initialize_from": trained, "generate.prompt": "", "generate.prompts": work / "nothing.txt"}
     expect("generate: a missing file of prompts", 65, ["nothing.txt"], prompts, **nowhere)
     expect("generate: no prompt", 64, ["prompt"], {"run.initialize_from": trained, "generate.prompt": ""}, deck=GENERATE)

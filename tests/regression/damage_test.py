@@ -51,7 +51,8 @@ def main():
     newest = checkpoints(made)[-1]
     full = os.environ.get("COXSWAIN_FULL", "") not in ("", "0")
     ways = [(flip, path.name) for path in sorted(newest.iterdir()) for _ in range(5 if full else 1)]
-    ways += [(way, path.name) for way in (cut, remove) for path in (sorted(newest.iterdir()) if full else [newest / "part_00000.h5"])]
+    whole = sorted(newest.iterdir()) if full else [newest / "part_00000.h5"]
+    ways += [(way, path.name) for way in (cut, remove) for path in whole]
     for number, (way, name) in enumerate(ways):
         run, grid = bench.work / f"one_{number}", Grid(chance.choice(["1x1x1", "2x1x1", "1x2x1", "1x1x2"]))
         shutil.copytree(made, run, symlinks=True)

@@ -57,8 +57,8 @@ class Job:
         self.program, self.launched = str(program), bool(launcher)
         self.output, self.started = pathlib.Path(output), time.monotonic()
         with open(output, "wb") as file:
-            self.process = subprocess.Popen([*map(str, [*launcher, program, *arguments])], stdout=file, stderr=subprocess.STDOUT,
-                                            stdin=subprocess.DEVNULL, env=environment, cwd=cwd)
+            self.process = subprocess.Popen([str(word) for word in (*launcher, program, *arguments)], stdout=file,
+                                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, cwd=cwd)
 
     def running(self):
         return self.process.poll() is None

@@ -19,7 +19,7 @@ def kill_somewhen(chance, job, run, goal):
     delay = chance.random() * (0.02 if in_save else 0.3)
     checkpoints = run / "checkpoints"
     while job.running():
-        if steps_done(run) >= goal and (not in_save or any(checkpoints.glob("*.tmp"))):
+        if steps_done(run) >= goal and any(checkpoints.glob("*.tmp")) == in_save:
             break
         time.sleep(0.001)
     time.sleep(delay)
