@@ -9,6 +9,7 @@
 #include <new>
 
 #include "kernels/cpu/math.h"
+#include "kernels/cpu/stream.h"
 
 namespace coxswain {
 namespace {
@@ -68,6 +69,7 @@ void copy_typed(const TensorView& src, const TensorView& dst) {
   const From* from = src.as<From>();
   To* to = dst.as<To>();
   if (src.is_dense() && dst.is_dense()) {
+    if constexpr (std::is_same_v<From, To>) return copy_bytes(to, from, src.bytes());
     const std::int64_t count = src.elements();
 #pragma omp parallel for schedule(static) if (count > kPiece)
     for (std::int64_t i = 0; i < count; i += kPiece) copy_elements(from + i, 1, to + i, 1, std::min(kPiece, count - i));
@@ -99,8 +101,12 @@ void fill_typed(const TensorView& dst, T value) {
   T* to = dst.as<T>();
   if (dst.is_dense()) {
     const std::int64_t count = dst.elements();
+    const bool streams = dst.bytes() >= kStreamBytes;
 #pragma omp parallel for schedule(static) if (count > kPiece)
-    for (std::int64_t i = 0; i < count; i += kPiece) std::fill_n(to + i, std::min(kPiece, count - i), value);
+    for (std::int64_t i = 0; i < count; i += kPiece) {
+      const std::int64_t piece = std::min(kPiece, count - i);
+      streams ? stream_fill_piece(to + i, value, piece) : (void)std::fill_n(to + i, piece, value);
+    }
     return;
   }
   const RowWalk rows(dst);
@@ -129,13 +135,9 @@ void* CpuBackend::do_allocate(std::size_t bytes) {
 
 void CpuBackend::do_release(void* memory, std::size_t) noexcept { std::free(memory); }
 
-void CpuBackend::do_upload(const void* host, TensorView dst) {
-  if (dst.bytes() > 0) std::memcpy(dst.data, host, dst.bytes());
-}
+void CpuBackend::do_upload(const void* host, TensorView dst) { copy_bytes(dst.data, host, dst.bytes()); }
 
-void CpuBackend::do_download(TensorView src, void* host) {
-  if (src.bytes() > 0) std::memcpy(host, src.data, src.bytes());
-}
+void CpuBackend::do_download(TensorView src, void* host) { copy_bytes(host, src.data, src.bytes()); }
 
 void CpuBackend::do_copy(TensorView src, TensorView dst) {
   switch (src.dtype) {
