@@ -8,6 +8,21 @@
 #include "kernels/cpu/rows.h"
 
 namespace coxswain {
+namespace {
+
+template <class R, class T>
+R highest_of(const T* x, std::int64_t count) {
+  R highest = -std::numeric_limits<R>::infinity();
+  constexpr std::int64_t kPart = 4 * kAhead;
+  for (std::int64_t first = 0; first < count; first += kPart) {
+    const T* part = x + first;
+    prefetch_ahead(part + kPart, kPart);
+    highest = lane_max<R>(std::min(kPart, count - first), highest, [part](std::int64_t c) { return load(part[c]); });
+  }
+  return highest;
+}
+
+}  // namespace
 
 void CpuBackend::do_cross_entropy_stats(TensorView logits, TensorView targets, std::int64_t first_column,
                                         std::int64_t valid, TensorView stats) {
@@ -21,8 +36,7 @@ void CpuBackend::do_cross_entropy_stats(TensorView logits, TensorView targets, s
 #pragma omp parallel for schedule(static) if (rows * valid >= kParallelElements)
     for (std::int64_t r = 0; r < rows; ++r) {
       const T* x = logit_rows[r];
-      const R highest =
-          lane_max<R>(valid, -std::numeric_limits<R>::infinity(), [x](std::int64_t c) { return load(x[c]); });
+      const R highest = highest_of<R>(x, valid);
       const R sum = lane_sum<R>(valid, [=](std::int64_t c) { return exp_fast(load(x[c]) - highest); });
       const std::int64_t column = target[r] - first_column;
       stats_rows[r][0] = highest;
@@ -68,8 +82,12 @@ void CpuBackend::do_cross_entropy_gradient(TensorView targets, TensorView log_su
       const std::int64_t column = target[r] - first_column;
       const bool here = column >= 0 && column < valid;
       const R of_target = here ? (exp_fast(load(x[column]) - sum) - R(1)) * scale : R(0);
+      for (std::int64_t first = 0; first < valid; first += kAhead) {
+        const std::int64_t last = std::min(first + kAhead, valid);
+        prefetch_ahead(x + first + 4 * kAhead, kAhead);
 #pragma omp simd
-      for (std::int64_t c = 0; c < valid; ++c) put(x[c], exp_fast(load(x[c]) - sum) * scale);
+        for (std::int64_t c = first; c < last; ++c) put(x[c], exp_fast(load(x[c]) - sum) * scale);
+      }
       if (here) put(x[column], of_target);
       std::fill(x + valid, x + columns, T{});
     }

@@ -174,14 +174,25 @@ T* row_of(const TensorView& view, std::int64_t row, std::int64_t column) {
   return view.as<T>() + row * view.strides[0] + column;
 }
 
+// The lines of a row that is written (or read and written) some rows from now.
+constexpr std::int64_t kRowsAhead = 4;
+void prefetch_row(const TensorView& view, std::int64_t row, std::int64_t column, std::int64_t columns) {
+  const char* line = static_cast<const char*>(view.data) +
+                     static_cast<std::size_t>(row * view.strides[0] + column) * size_of(view.dtype);
+  const std::int64_t bytes = columns * static_cast<std::int64_t>(size_of(view.dtype));
+  for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(line + i, 1);
+}
+
 DType sum_type(DType working) { return working == DType::f64 ? DType::f64 : DType::f32; }
 
 void copy_tile(const Tile& tile, const TensorView& to) {
   const std::size_t bytes = static_cast<std::size_t>(tile.columns) * size_of(to.dtype);
-  for (std::int64_t r = 0; r < tile.rows; ++r)
+  for (std::int64_t r = 0; r < tile.rows; ++r) {
+    prefetch_row(to, tile.row + r + kRowsAhead, tile.column, tile.columns);
     std::memcpy(static_cast<char*>(to.data) +
                     static_cast<std::size_t>((tile.row + r) * to.strides[0] + tile.column) * size_of(to.dtype),
                 static_cast<const char*>(tile.data) + static_cast<std::size_t>(r) * bytes, bytes);
+  }
 }
 
 // y = tile + bias; activated = activation(y before it is rounded)
@@ -205,16 +216,18 @@ void store_tile(const Tile& tile, const TensorView& bias, const TensorView& y, c
     const R* from = static_cast<const R*>(tile.data) + r * tile.columns;
     const R* add = shift.data();
     T* to = row_of<T>(y, tile.row + r, tile.column);
+    prefetch_row(y, tile.row + r + kRowsAhead, tile.column, tile.columns);
     if constexpr (kind == Activation::none) {
 #pragma omp simd
-      for (std::int64_t c = 0; c < tile.columns; ++c) to[c] = store<T>(from[c] + add[c]);
+      for (std::int64_t c = 0; c < tile.columns; ++c) put(to[c], from[c] + add[c]);
     } else {
       T* active = row_of<T>(activated, tile.row + r, tile.column);
+      prefetch_row(activated, tile.row + r + kRowsAhead, tile.column, tile.columns);
 #pragma omp simd
       for (std::int64_t c = 0; c < tile.columns; ++c) {
         const R value = from[c] + add[c];
-        to[c] = store<T>(value);
-        active[c] = store<T>(apply<kind>(value));
+        put(to[c], value);
+        put(active[c], apply<kind>(value));
       }
     }
   }
@@ -227,13 +240,15 @@ void store_gradient_tile(const Tile& tile, const TensorView& pre_activation, con
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     const R* from = static_cast<const R*>(tile.data) + r * tile.columns;
     T* to = row_of<T>(dx, tile.row + r, tile.column);
+    prefetch_row(dx, tile.row + r + kRowsAhead, tile.column, tile.columns);
     if constexpr (kind == Activation::none) {
 #pragma omp simd
-      for (std::int64_t c = 0; c < tile.columns; ++c) to[c] = store<T>(from[c]);
+      for (std::int64_t c = 0; c < tile.columns; ++c) put(to[c], from[c]);
     } else {
       const T* pre = row_of<T>(pre_activation, tile.row + r, tile.column);
+      prefetch_row(pre_activation, tile.row + r + kRowsAhead, tile.column, tile.columns);
 #pragma omp simd
-      for (std::int64_t c = 0; c < tile.columns; ++c) to[c] = store<T>(from[c] * apply_gradient<kind>(load(pre[c])));
+      for (std::int64_t c = 0; c < tile.columns; ++c) put(to[c], from[c] * apply_gradient<kind>(load(pre[c])));
     }
   }
 }
@@ -243,6 +258,7 @@ void add_tile(const Tile& tile, const TensorView& dw) {
   for (std::int64_t r = 0; r < tile.rows; ++r) {
     const R* from = static_cast<const R*>(tile.data) + r * tile.columns;
     R* to = row_of<R>(dw, tile.row + r, tile.column);
+    prefetch_row(dw, tile.row + r + kRowsAhead, tile.column, tile.columns);
 #pragma omp simd
     for (std::int64_t c = 0; c < tile.columns; ++c) to[c] += from[c];
   }

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t kPiece = 16384;
 constexpr std::size_t kSumLanes = 16;
+constexpr std::int64_t kFar = 1024;  // elements to prefetch ahead
 
 // The lanes of a sum are folded in halves.
 double fold(std::array<double, kSumLanes> lanes) {
@@ -28,6 +29,8 @@ double product_sum(const T* a, const T* b, std::int64_t count) {
   for (std::int64_t i = 0; i < whole; i += static_cast<std::int64_t>(kSumLanes)) {
     const T* x = a + i;
     const T* y = b + i;
+    __builtin_prefetch(x + kFar);
+    __builtin_prefetch(y + kFar);
 #pragma omp simd
     for (std::size_t lane = 0; lane < kSumLanes; ++lane)
       lanes[lane] = multiply_add(static_cast<double>(x[lane]), static_cast<double>(y[lane]), lanes[lane]);
@@ -46,7 +49,7 @@ void add_typed(const TensorView& a, const TensorView& b, const TensorView& sum) 
   T* to = sum.as<T>();
   const std::int64_t count = a.elements();
 #pragma omp parallel for simd schedule(static) if (parallel : count > kPiece)
-  for (std::int64_t i = 0; i < count; ++i) to[i] = store<T>(load(x[i]) + load(y[i]));
+  for (std::int64_t i = 0; i < count; ++i) put(to[i], load(x[i]) + load(y[i]));
 }
 
 template <class T>
