@@ -1,0 +1,93 @@
+// An element's bits depend on its value, never on its place: the same values, moved along by any number of places, fall
+// into vector bodies, half vectors and scalar tails, and must come out the same.
+#include "tests/kernels/reference.h"
+
+namespace coxswain {
+namespace {
+
+using testing::Host;
+
+constexpr std::int64_t kPlaces = 67;  // whole vectors of any width and a tail
+
+// values[(i + shift) mod n] for all i.
+template <class T>
+Host<T> moved(Host<T> host, std::int64_t shift) {
+  Host<T> result = host;
+  for (std::int64_t i = 0; i < host.size(); ++i) result[i] = host[(i + shift) % host.size()];
+  return result;
+}
+
+// run(shift) makes an operation's result from inputs that were moved by `shift`.
+template <class Run>
+void expect_places_alike(const Run& run) {
+  const auto still = run(0);
+  for (const std::int64_t shift : {1, 7, 16, 33, 64}) {
+    const auto result = run(shift);
+    EXPECT_TRUE(result.same_bits(moved(still, shift))) << "moved by " << shift;
+  }
+}
+
+template <class T>
+class Position : public ::testing::Test {
+ protected:
+  static Host<T> values(unsigned seed, double size) { return Host<T>::random({1, kPlaces}, seed, size); }
+  const std::unique_ptr<Backend> backend_ = make_cpu_backend();
+};
+using Types = ::testing::Types<float, bf16>;
+TYPED_TEST_SUITE(Position, Types);
+
+TYPED_TEST(Position, OfActivations) {
+  for (const Activation activation : {Activation::gelu, Activation::silu}) {
+    expect_places_alike([&](std::int64_t shift) {
+      Host<TypeParam> gate = moved(this->values(1, 4), shift), up = moved(this->values(2, 1), shift), y = gate;
+      this->backend_->gated(activation, gate, up, y);
+      return y;
+    });
+    expect_places_alike([&](std::int64_t shift) {
+      Host<TypeParam> gate = moved(this->values(1, 4), shift), up = moved(this->values(2, 1), shift);
+      Host<TypeParam> dy = moved(this->values(3, 1), shift), dgate = dy, dup = dy;
+      this->backend_->gated_gradient(activation, gate, up, dy, dgate, dup);
+      return dgate;
+    });
+  }
+}
+
+TYPED_TEST(Position, OfSums) {
+  expect_places_alike([&](std::int64_t shift) {
+    Host<TypeParam> x = moved(this->values(1, 1), shift), delta = moved(this->values(2, 1), shift), sum = x;
+    Host<TypeParam> bias({kPlaces});
+    for (std::int64_t i = 0; i < kPlaces; ++i) bias[i] = delta[i];
+    this->backend_->residual_add(x, delta, bias, {}, sum);
+    return sum;
+  });
+}
+
+TYPED_TEST(Position, OfCrossEntropyGradient) {
+  expect_places_alike([&](std::int64_t shift) {
+    Host<TypeParam> logits = moved(this->values(1, 8), shift);
+    Host<std::int32_t> targets = testing::integers({1}, {-1});  // held elsewhere
+    Host<float> log_sum_exp({1}), weight({1});
+    log_sum_exp[0] = 3.7f, weight[0] = 0.3f;
+    this->backend_->cross_entropy_gradient(targets, log_sum_exp, weight, 0, kPlaces, logits);
+    return logits;
+  });
+}
+
+TYPED_TEST(Position, OfAdamW) {
+  expect_places_alike([&](std::int64_t shift) {
+    const auto vector = [shift](unsigned seed, double size) {
+      return moved(Host<float>::random({kPlaces}, seed, size), shift);
+    };
+    Host<float> gradient = vector(1, 1), master = vector(2, 1), moment1 = vector(3, 0.1), moment2 = vector(4, 0.1);
+    for (float& value : moment2.values()) value = std::abs(value);
+    Host<TypeParam> result({kPlaces});
+    Backend::AdamW op{gradient, master, moment1, moment2, {}, {3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.7f, 5}};
+    if constexpr (std::is_same_v<TypeParam, bf16>) op.working = result;
+    this->backend_->adamw(op);
+    if constexpr (std::is_same_v<TypeParam, float>) result = master;
+    return result;
+  });
+}
+
+}  // namespace
+}  // namespace coxswain
