@@ -47,6 +47,9 @@ void residual_norm(Backend& backend, const Backend::ResidualNorm& op) {
 #pragma omp parallel for schedule(static) if (rows * columns >= kParallelElements)
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* normed = x[r];
+    prefetch_ahead(x[r + 1], columns);
+    prefetch_ahead(y[r + 1], columns);
+    if (delta) prefetch_ahead(delta[r + 1], columns), prefetch_ahead(sum[r + 1], columns);
     if (delta) {
       R* factor = dropping ? factors.data() + omp_get_thread_num() * columns : nullptr;
       if (factor) mask.fill(r, factor);
@@ -123,6 +126,8 @@ void norm_gradient(Backend& backend, const Backend::NormGradient& op) {
     std::fill_n(dgamma, 2 * columns, R(0));
     for (std::int64_t r = block * kRowBlock; r < std::min(rows, (block + 1) * kRowBlock); ++r) {
       const T* beside = dresidual ? dresidual[r] : nullptr;
+      for (const Rows<T>& next : {x, dy, dx}) prefetch_ahead(next[r + 1], columns);
+      if (dresidual) prefetch_ahead(dresidual[r + 1], columns);
       GradientRow<T, R>{x[r], dy[r], beside, dx[r], stats[r][0], stats[r][1]}.run(layer, gamma.data(), dgamma, dbeta,
                                                                                   columns);
     }

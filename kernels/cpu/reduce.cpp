@@ -99,6 +99,7 @@ void bias_gradient_typed(const TensorView& dy, const TensorView& dbias) {
       for (std::int64_t row = block; row < std::min(rows, block + kRows); ++row) {
         const T* line = from + row * stride + first;
         R* sums = part.data();
+        prefetch_ahead(line + 8 * stride, width);
 #pragma omp simd
         for (std::int64_t c = 0; c < width; ++c) sums[c] += load(line[c]);
       }
