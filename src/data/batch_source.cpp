@@ -79,6 +79,7 @@ void check_value(Archive& archive, const std::string& name, const std::string& n
 
 BatchSource::BatchSource(const DataConfig& config, const Options& options)
     : options_(options),
+      shuffle_(config.shuffle),
       document_mask_(config.document_mask),
       sources_(sources_of(config)),
       mixture_(weights_of(sources_)) {
@@ -107,7 +108,7 @@ void BatchSource::read_sample(std::int64_t sample, std::span<std::int32_t> token
   const Mixture::Draw draw = mixture_.at(sample);
   const TokenDataset& dataset = datasets_[static_cast<std::size_t>(draw.source)];
   const RandomKey key{options_.seed, kShuffleStream + (static_cast<std::uint64_t>(draw.source) << 32)};
-  dataset.read_window(dataset.window_of(key, draw.index), tokens);
+  dataset.read_window(shuffle_ ? dataset.window_of(key, draw.index) : draw.index % dataset.windows(), tokens);
 }
 
 MicroBatch BatchSource::micro_batch(std::int64_t first_sample, int count) {

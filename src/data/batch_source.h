@@ -43,6 +43,7 @@ class BatchSource {
   void read_sample(std::int64_t sample, std::span<std::int32_t> tokens);
 
   Options options_;
+  bool shuffle_ = true;
   bool document_mask_ = false;
   std::vector<DataSource> sources_;
   std::vector<TokenDataset> datasets_;  // none: synthetic

@@ -18,6 +18,7 @@ struct DataSource {
 struct DataConfig {
   std::string source;          // token files "path" or "path:weight", separated by commas; or "synthetic"
   std::string validation;      // a token file, held out; empty: none
+  bool shuffle = true;         // draw samples in a random order; false: in the order of the files
   bool document_mask = false;  // attention and positions end at document borders
 
   // How text is cut into tokens; pretrain finds it in the token file, tokenize and generate need it.

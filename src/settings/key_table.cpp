@@ -137,6 +137,7 @@ void add_data(std::vector<Key>& keys) {
   SectionBuilder<C>(keys, "data", &Settings::data)
       .text("source", &C::source, "path[:weight], ... or synthetic", {"", "token files, drawn from by weight"})
       .text("validation", &C::validation, "a path, or empty", {"", "token file of held-out text", kFree})
+      .flag("shuffle", &C::shuffle, {"", "draw samples in a random order; no: in the order of the files"})
       .flag("document_mask", &C::document_mask, {"", "attention and positions end at document borders"})
       .choice("tokenizer", &C::tokenizer, {{"bytes", TokenizerKind::bytes}, {"gpt2", TokenizerKind::gpt2}},
               {"", "of phases that read or write text", kFree})

@@ -127,7 +127,8 @@ TEST(Settings, ChecksSectionsAgainstEachOther) {
       {"[model]\nfeed_forward = 127\n[grid]\ntensor = 2\n",
        "a.ini:18: [grid] tensor = 2 does not divide [model] feed_forward = 127; use 1"},
       {"[grid]\npipeline = 2\nvirtual_stages = 4\n",
-       "a.ini:16: [grid] pipeline = 2 times [grid] virtual_stages = 4 makes 8 stages of [model] layers = 4; use at most 4 "
+       "a.ini:16: [grid] pipeline = 2 times [grid] virtual_stages = 4 makes 8 stages of [model] layers = 4; use at "
+       "most 4 "
        "stages"},
       {"[grid]\ndata = 3\n",
        "a.ini:10: [batch] global = 8 is not a multiple of [grid] data = 3 times [batch] micro = 2; use 6 or 12"},

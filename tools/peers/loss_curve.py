@@ -3,10 +3,10 @@
 
     pip install torch transformers h5py
     build/release/coxswain DECK --run.directory=runs/peer --run.steps=201 --checkpoint.every=1 --checkpoint.keep=0
-                                --data.dump=runs/peer/tokens.h5 --model.precision=fp32
-    python3 tools/peers/loss_curve.py runs/peer [--tokens runs/peer/tokens.h5] [--tolerance 1e-3] [--threads 2]
+                                --data.shuffle=no --model.precision=fp32
+    python3 tools/peers/loss_curve.py runs/peer [--tolerance 1e-3] [--threads 2]
 
-The dump holds /tokens int32 [steps, batch, length + 1], the first row being step 1. Weights and AdamW moments of the first
+Unshuffled, sample i of the run is tokens [i t, i t + t] of the deck's only data.source. Weights and AdamW moments of the first
 checkpoint (step k, 0 if there is one) are the start; steps k+1 ... are compared with the losses in metrics.jsonl. The
 learning rate of each step is the one in metrics.jsonl. Exit code 0 if no loss differs by more than the tolerance.
 """
@@ -76,7 +76,6 @@ def train_step(model, optimizer, windows, micro, learning_rate, clip_norm):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=pathlib.Path)
-    parser.add_argument("--tokens", type=pathlib.Path)
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -95,14 +94,19 @@ def main():
         raise SystemExit(f"weights do not fit: missing {missing}, unexpected {unexpected}")
     model_moments = [their_names(m, shape) if m else {} for m in moments]
     optimizer = make_optimizer(model, model_moments, start, deck["optimizer"])
-    with h5py.File(arguments.tokens or arguments.run / "tokens.h5") as file:
-        tokens = torch.from_numpy(file["tokens"][...]).long()
+    if deck["data"].getboolean("shuffle"):
+        raise SystemExit("the run's samples were shuffled: train with --data.shuffle=no")
+    with h5py.File(deck["data"]["source"]) as file:
+        stream = torch.from_numpy(file["tokens"][...].astype("int64"))
+    batch, length = deck["batch"].getint("global"), deck["batch"].getint("length")
 
-    worst, steps = 0.0, [s for s in sorted(metrics) if start < s <= tokens.shape[0]]
+    worst, steps = 0.0, [s for s in sorted(metrics) if s > start]
     print(f"{folder.name}: {len(steps)} steps, {sum(p.numel() for p in model.parameters()):,} weights")
     print("   step       coxswain        PyTorch     difference   gradient norms")
     for step in steps:
-        loss, norm = train_step(model, optimizer, tokens[step - 1], deck["batch"].getint("micro"),
+        first = (step - 1) * batch
+        windows = torch.stack([stream[i * length:(i + 1) * length + 1] for i in range(first, first + batch)])
+        loss, norm = train_step(model, optimizer, windows, deck["batch"].getint("micro"),
                                 metrics[step]["learning_rate"], deck["optimizer"].getfloat("clip_norm", 1.0))
         difference = loss - metrics[step]["loss"]
         worst = max(worst, abs(difference))
