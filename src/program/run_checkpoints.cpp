@@ -15,13 +15,17 @@ RunCheckpoints::RunCheckpoints(Communicator& world, Backend& backend, const std:
 
 std::optional<std::int64_t> RunCheckpoints::restore(const Visit& visit) {
   std::optional<CheckpointReader> reader = store_.open_newest();
-  if (!reader) return std::nullopt;
+  if (!reader) {
+    store_.prepare(visit);
+    return std::nullopt;
+  }
   const DeckDifference difference = compare_decks(reader->header().deck, deck_);
   if (!difference.allowed())
     throw Error(ExitCode::usage,
                 fmt::format("{}: the deck does not fit this run:\n  {}", path_, fmt::join(difference.refused, "\n  ")));
   for (const std::string& line : difference.changed) log_->info("changed since the checkpoint: {}", line);
   reader->load(visit);
+  store_.prepare(visit);  // so that the first save does not wait for its memory
   return reader->header().step;
 }
 
@@ -31,6 +35,22 @@ void RunCheckpoints::save(std::int64_t step, const std::string& deck, const Visi
   header.deck = deck;
   header.program = fmt::format("coxswain {}", COXSWAIN_VERSION);
   store_.save(header, visit);
+}
+
+void RunCheckpoints::poll() {
+  if (store_.poll()) note();
+}
+
+void RunCheckpoints::wait() {
+  if (!store_.saving()) return;
+  store_.wait();
+  note();
+}
+
+void RunCheckpoints::note() {
+  const SaveTimes& times = store_.last_save();
+  log_->detail("checkpoint of step {}: {:.1f} MB a rank in {:.2f} s, training waited {:.3f} s", times.step,
+               static_cast<double>(times.bytes) * 1e-6, times.write_seconds, times.stall_seconds);
 }
 
 }  // namespace coxswain

@@ -18,12 +18,14 @@ class RunCheckpoints final : public Checkpoints {
   // Throws Error(usage) where the deck would make another run.
   std::optional<std::int64_t> restore(const Visit& visit) override;
   void save(std::int64_t step, const std::string& deck, const Visit& visit) override;
-  void poll() override { store_.poll(); }
-  void wait() override { store_.wait(); }
+  void poll() override;
+  void wait() override;
   bool busy() const override { return store_.saving(); }
   std::string newest() const override { return store_.newest(); }
 
  private:
+  void note();  // size and times of the save that was committed, for log.txt
+
   std::string path_, deck_;
   Log* log_;
   CheckpointStore store_;
