@@ -35,6 +35,7 @@ void RunCheckpoints::save(std::int64_t step, const std::string& deck, const Visi
   header.deck = deck;
   header.program = fmt::format("coxswain {}", COXSWAIN_VERSION);
   store_.save(header, visit);
+  if (!store_.saving()) note();  // written at once
 }
 
 void RunCheckpoints::poll() {
