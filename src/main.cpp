@@ -6,12 +6,14 @@
 #include "base/error.h"
 #include "kernels/device.h"
 #include "parallel/communicator.h"
+#include "phases/stop_signal.h"
 #include "program/information.h"
 #include "program/program.h"
 
 using namespace coxswain;
 
 int main(int argc, char** argv) {
+  StopSignal::hold();  // before any thread is made
   CommandLine command;
   std::optional<Error> mistake;
   try {

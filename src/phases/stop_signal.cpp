@@ -2,43 +2,45 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
+#include <ctime>
 
 namespace coxswain {
 
 namespace {
 
-std::atomic<int> first_signal{0};
-std::atomic<int> signal_count{0};
-static_assert(std::atomic<int>::is_always_lock_free, "a handler may only touch atomics without locks");
-
-void note_signal(int signal) {
-  int none = 0;
-  first_signal.compare_exchange_strong(none, signal);
-  signal_count.fetch_add(1);
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) sigaddset(&set, signal);
+  return set;
 }
 
 }  // namespace
 
+void StopSignal::hold() {
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 StopSignal::StopSignal() {
-  first_signal = 0;
-  signal_count = 0;
-  struct sigaction action {};
-  action.sa_handler = note_signal;
-  action.sa_flags = SA_RESTART;  // a write under way goes on
-  sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) {
-    struct sigaction former {};
-    if (sigaction(signal, &action, &former) == 0) former_.emplace_back(signal, former);
-  }
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, &former_);
 }
 
 StopSignal::~StopSignal() {
-  for (const auto& [signal, former] : former_) sigaction(signal, &former, nullptr);
+  pending();
+  pthread_sigmask(SIG_SETMASK, &former_, nullptr);
 }
 
-int StopSignal::pending() const { return first_signal; }
-int StopSignal::count() const { return signal_count; }
+int StopSignal::pending() {
+  const sigset_t set = stop_signals();
+  constexpr timespec kNow{0, 0};
+  for (int signal = sigtimedwait(&set, nullptr, &kNow); signal > 0; signal = sigtimedwait(&set, nullptr, &kNow)) {
+    if (first_ == 0) first_ = signal;
+    ++count_;
+  }
+  return first_;
+}
 
 std::string StopSignal::name(int signal) {
   switch (signal) {
