@@ -1,3 +1,0 @@
-// The micro-batch lives in model/, which every reader of it may include.
-#pragma once
-#include "model/micro_batch.h"
