@@ -2,18 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
+#include "base/require.h"
 
 namespace coxswain {
-
-namespace {
-
-template <class Value>
-void require(bool good, const char* key, const Value& value, const std::string& why) {
-  if (!good) throw Error(ExitCode::usage, fmt::format("{} = {} {}", key, value, why));
-}
-
-}  // namespace
 
 void RunConfig::check() const {
   require(!directory.empty(), "[run] directory", directory, "must name a folder");

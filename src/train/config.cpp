@@ -4,18 +4,9 @@
 
 #include <algorithm>
 
-#include "base/error.h"
+#include "base/require.h"
 
 namespace coxswain {
-
-namespace {
-
-template <class Value>
-void require(bool good, const char* key, const Value& value, const std::string& why) {
-  if (!good) throw Error(ExitCode::usage, fmt::format("{} = {} {}", key, value, why));
-}
-
-}  // namespace
 
 void BatchConfig::check() const {
   require(global > 0, "[batch] global", global, "must be positive");

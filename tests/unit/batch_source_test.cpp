@@ -60,6 +60,15 @@ TEST(BatchSource, EachWindowComesOnceAnEpochInAnotherOrder) {
   EXPECT_NE(first_tokens(source_of(path, 2).micro_batch(0, 101)), epochs[0]);
 }
 
+TEST(BatchSource, UnshuffledSamplesComeInTheOrderOfTheFile) {
+  TemporaryFolder folder;
+  DataConfig config;
+  config.source = write_counting(folder, "a.h5", 3 * kLength + 1);
+  config.shuffle = false;
+  BatchSource source(config, {.length = kLength, .vocabulary = 10000, .seed = 1});
+  EXPECT_EQ(first_tokens(source.micro_batch(0, 5)), (std::vector<std::int32_t>{0, 8, 16, 0, 8}));
+}
+
 TEST(BatchSource, TargetsAreTheNextTokens) {
   TemporaryFolder folder;
   BatchSource source = source_of(write_counting(folder, "a.h5", 33));
