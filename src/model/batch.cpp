@@ -22,6 +22,12 @@ Batch::Batch(Backend& backend, const MicroBatch& host, const BatchPlace& where, 
   for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] = static_cast<float>(host.weights[i] * weight_scale);
   weights = Tensor(backend, DType::f32, {rows()});
   backend.upload(scaled.data(), weights);
+  if (!host.columns.empty())
+    columns = Tensor(backend, DType::f32, {static_cast<std::int64_t>(host.columns.size()), rows()});
+  for (std::size_t i = 0; i < host.columns.size(); ++i)
+    backend.upload(host.columns[i].data(), columns[static_cast<std::int64_t>(i)]);
+  if (!host.score_rows.empty()) score_rows = to_backend(backend, host.score_rows, {sequences});
+  if (!host.ranks.empty()) ranks = to_backend(backend, host.ranks, {sequences});
 }
 
 DropoutSpec Batch::dropout(double probability, DropoutSite site, int layer, std::int64_t first_row) const {

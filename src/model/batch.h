@@ -23,10 +23,12 @@ struct Batch {
   int sequences = 0;  // b
   int length = 0;     // t
   BatchPlace place;
-  Tensor tokens, targets;  // i32 [b * t]
-  Tensor weights;          // f32 [b * t]: of each target's loss, already divided by the global batch's sum
-  Tensor positions;        // i32 [b, t]
-  Tensor document_start;   // i32 [b, t], or empty
+  Tensor tokens, targets;    // i32 [b * t]
+  Tensor weights;            // f32 [b * t]: of each target's loss, already divided by the global batch's sum
+  Tensor positions;          // i32 [b, t]
+  Tensor document_start;     // i32 [b, t], or empty
+  Tensor columns;            // f32 [columns, b * t], or empty
+  Tensor score_rows, ranks;  // i32 [b], or empty
 
   Batch() = default;
   Batch(Backend& backend, const MicroBatch& host, const BatchPlace& place, double weight_scale);

@@ -43,6 +43,7 @@ void ModelConfig::check() {
           "is odd, but [model] positions = rotary turns pairs: use an even size");
   require(feed_forward > 0, "feed_forward", feed_forward, "must be positive, or 0 for 4 hidden");
   require(activation != Activation::none, "activation", "none", "is not possible here: use gelu or silu");
+  if (head == HeadKind::scalar) tied_embeddings = false;
   require(norm_epsilon > 0.0, "norm_epsilon", norm_epsilon, "must be positive");
   require(rotary_base > 1.0, "rotary_base", rotary_base, "must be larger than 1");
   require(banded_layers == BandedLayers::none || band > 0, "band", band,
@@ -51,6 +52,10 @@ void ModelConfig::check() {
   require(vocabulary_multiple > 0, "vocabulary_multiple", vocabulary_multiple, "must be positive");
   require_share(dropout, "dropout");
   require_share(embedding_dropout, "embedding_dropout");
+}
+
+std::int64_t ModelConfig::head_parameters() const {
+  return head == HeadKind::scalar ? hidden + 1 : static_cast<std::int64_t>(vocabulary) * hidden;
 }
 
 std::int64_t ModelConfig::multiplied_parameters() const {
@@ -62,12 +67,12 @@ std::int64_t ModelConfig::multiplied_parameters() const {
   const std::int64_t one_norm = norm == NormKind::layer ? 2 * h : h;
   const std::int64_t final_norm =
       norm_position == NormPosition::pre ? one_norm : 0;  // post-norm ends in a norm already
-  return layers * (weights + biases + 2 * one_norm) + final_norm + static_cast<std::int64_t>(vocabulary) * h;
+  return layers * (weights + biases + 2 * one_norm) + final_norm + head_parameters();
 }
 
 std::int64_t ModelConfig::parameter_count() const {
   const std::int64_t h = hidden;
-  const std::int64_t input = tied_embeddings ? 0 : vocabulary * h;
+  const std::int64_t input = tied_embeddings ? 0 : static_cast<std::int64_t>(vocabulary) * h;
   const std::int64_t places = positions == PositionKind::learned ? context * h : 0;
   return multiplied_parameters() + input + places;
 }

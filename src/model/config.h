@@ -12,7 +12,9 @@ namespace coxswain {
 enum class NormPosition { pre, post };        // before each block (GPT-2) or after its residual sum (GPT-1)
 enum class PositionKind { learned, rotary };  // an embedding of context rows, or rotations of queries and keys
 enum class BandedLayers { none, alternate };  // alternate: layers 1, 3, 5 ... see the last `band` tokens only (GPT-3)
-enum class Precision { fp32, bf16 };          // of working weights and activations; masters are FP32 either way
+// What a model ends in: logits over the vocabulary, or one number a token (reward and value models).
+enum class HeadKind { language, scalar };
+enum class Precision { fp32, bf16 };  // of working weights and activations; masters are FP32 either way
 
 struct ModelConfig {
   std::string preset = "custom";  // where the other values come from; "custom": from the deck alone
@@ -31,8 +33,9 @@ struct ModelConfig {
   bool gated = false;  // feed-forward is activation(gate) * up: SwiGLU with silu, GeGLU with gelu
   PositionKind positions = PositionKind::learned;
   double rotary_base = 10000.0;
-  bool bias = true;             // linear layers have biases
-  bool tied_embeddings = true;  // the output projection is the token embedding
+  bool bias = true;  // linear layers have biases
+  HeadKind head = HeadKind::language;
+  bool tied_embeddings = true;  // the output projection is the token embedding; a scalar head has no use for it
   BandedLayers banded_layers = BandedLayers::none;
   int band = 256;        // width of a banded layer, in tokens
   double dropout = 0.0;  // of each block's output, before the residual sum
@@ -46,6 +49,7 @@ struct ModelConfig {
   void check();
 
   std::int64_t parameter_count() const;  // unpadded; a tied output projection counts once
+  std::int64_t head_parameters() const;  // of the output projection, tied or not
   // Weights that a token is multiplied with: all but the input embeddings; the output projection counts, tied or not.
   std::int64_t multiplied_parameters() const;
   // FLOP of a forward and a backward a token, without recomputation: 6 N + 12 L (a d) t, N = multiplied_parameters().

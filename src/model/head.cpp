@@ -1,68 +1,21 @@
 #include "model/head.h"
 
+#include "model/language_head.h"
+
 namespace coxswain {
 
 Head::Head(const ModelContext& context) : context_(context) {
-  const ModelConfig& config = context.config;
-  if (config.norm_position == NormPosition::pre) norm_.emplace(context, "final_norm");
-  projection_ = make_vocabulary_parameter(context, config.tied_embeddings ? "embedding/token" : "output/weight");
-  projection_.tied_copy = config.tied_embeddings;
+  if (context.config.norm_position == NormPosition::pre) norm_.emplace(context, "final_norm");
 }
 
-void Head::forward(Tensor x, const Batch& batch, Saved& saved) {
-  Backend& backend = context_.backend;
-  const int local_shards = context_.local_shards();
-  saved.y = norm_ ? norm_->forward(std::move(x), saved.norm) : std::move(x);
-  saved.logits = context_.tensor({local_shards, batch.rows(), projection_.shard_extent});
-  {
-    const Gathered all = gather_rows(context_, saved.y, "head");
-    for (int s = 0; s < local_shards; ++s) backend.linear(all.view, projection_.value(s), saved.logits[s]);
-  }
-  const Tensor own(backend, DType::f32, {local_shards, batch.rows(), 3});
-  for (int s = 0; s < local_shards; ++s)
-    backend.cross_entropy_stats(saved.logits[s], batch.targets, first_vocabulary_row(projection_, s),
-                                valid_vocabulary_rows(projection_, s), own[s]);
-  saved.token_loss = Tensor(backend, DType::f32, {batch.rows()});
-  saved.log_sum_exp = Tensor(backend, DType::f32, {batch.rows()});
-  const Gathered all = gather_rows(context_, own.view().reshape({local_shards, batch.rows() * 3}), "cross_entropy");
-  backend.cross_entropy_combine(all.view.reshape({context_.shards(), batch.rows(), 3}), saved.token_loss,
-                                saved.log_sum_exp);
+Tensor Head::normalise(Tensor x, Saved& saved) {
+  return norm_ ? norm_->forward(std::move(x), saved.norm) : std::move(x);
 }
 
-Tensor Head::backward(TensorView token_weights, const Batch& batch, Saved& saved) {
-  Backend& backend = context_.backend;
-  Tensor dy_partials = context_.tensor({context_.local_shards(), batch.rows(), context_.config.hidden});
-  {
-    const Gathered all = gather_rows(context_, saved.y, "head");
-    for (int s = 0; s < context_.local_shards(); ++s) {
-      const TensorView logits = saved.logits[s];  // from here on their gradient
-      backend.cross_entropy_gradient(batch.targets, saved.log_sum_exp, token_weights,
-                                     first_vocabulary_row(projection_, s), valid_vocabulary_rows(projection_, s),
-                                     logits);
-      backend.linear_weight_gradient(logits, all.view, projection_.gradient(s));
-      backend.linear_input_gradient(logits, projection_.value(s), dy_partials[s]);
-    }
-  }
-  saved.logits.reset();
-  Tensor dy = sum_and_scatter_rows(context_, std::move(dy_partials), "head");
+Tensor Head::normalise_backward(Tensor dy, Saved& saved) {
   return norm_ ? norm_->backward(dy, {}, saved.norm) : std::move(dy);
 }
 
-std::vector<float> Head::row_logits(const Saved& saved, std::int64_t row) const {
-  Backend& backend = context_.backend;
-  const int local_shards = context_.local_shards();
-  const Tensor own(backend, DType::f32, {local_shards, projection_.shard_extent});
-  for (int s = 0; s < local_shards; ++s) backend.copy(saved.logits[s][row], own[s]);
-  const Gathered all = gather_rows(context_, own, "row_logits");
-  std::vector<float> logits(static_cast<std::size_t>(all.view.elements()));
-  backend.download(all.view, logits.data());
-  logits.resize(static_cast<std::size_t>(context_.config.vocabulary));
-  return logits;
-}
-
-void Head::visit(const ParameterVisitor& visitor) {
-  if (norm_) norm_->visit(visitor);
-  visitor(projection_);
-}
+std::unique_ptr<Head> make_head(const ModelContext& context) { return std::make_unique<LanguageHead>(context); }
 
 }  // namespace coxswain

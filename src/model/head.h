@@ -1,13 +1,12 @@
-// The language-model head: final norm, output projection over a vocabulary in shards, cross-entropy of every token.
-//
-// Each shard reduces its logits to (maximum, sum of exponentials, target logit) a row; these few numbers are gathered
-// and combined in shard order. The gradient overwrites the logits. Collective over grid.tensor().
+// The end of a decoder: final norm, then one number a token. A language head gives -log p(target), a scalar head a
+// score or a value. What is minimised is an Objective's business (train/objective.h): it turns these numbers into their
+// gradients.
 #pragma once
 
+#include <memory>
 #include <optional>
-#include <vector>
 
-#include "model/embedding.h"
+#include "model/batch.h"
 #include "model/norm.h"
 
 namespace coxswain {
@@ -17,24 +16,26 @@ class Head {
   struct Saved {
     Norm::Saved norm;
     Tensor y;            // [m / P_t, h] what the projection saw
-    Tensor logits;       // [S / P_t, m, v / S]
-    Tensor token_loss;   // f32 [m], -log p(target)
-    Tensor log_sum_exp;  // f32 [m]
+    Tensor logits;       // [S / P_t, m, v / S]; language heads only
+    Tensor log_sum_exp;  // f32 [m]; language heads only
+    Tensor output;       // f32 [m], on every tensor rank
   };
 
   explicit Head(const ModelContext& context);
-  void forward(Tensor x, const Batch& batch, Saved& saved);  // x [m / P_t, h]
-  // token_weights f32 [m]: dLoss / dtoken_loss. Returns dx [m / P_t, h].
-  Tensor backward(TensorView token_weights, const Batch& batch, Saved& saved);
-  // The logits of one row over the whole vocabulary, on the host of every tensor rank.
-  std::vector<float> row_logits(const Saved& saved, std::int64_t row) const;
-  void visit(const ParameterVisitor& visitor);
-  Parameter& projection() { return projection_; }
+  virtual ~Head() = default;
+  virtual void forward(Tensor x, const Batch& batch, Saved& saved) = 0;  // x [m / P_t, h]
+  // output_gradient f32 [m]: dLoss / doutput. Returns dx [m / P_t, h].
+  virtual Tensor backward(TensorView output_gradient, const Batch& batch, Saved& saved) = 0;
+  virtual void visit(const ParameterVisitor& visitor) = 0;
 
- private:
+ protected:
+  Tensor normalise(Tensor x, Saved& saved);
+  Tensor normalise_backward(Tensor dy, Saved& saved);
+
   const ModelContext& context_;
   std::optional<Norm> norm_;  // post-norm layers end in a norm of their own
-  Parameter projection_;      // tied: the token embedding's values with a gradient of their own
 };
+
+std::unique_ptr<Head> make_head(const ModelContext& context);  // of the kind that the config names
 
 }  // namespace coxswain

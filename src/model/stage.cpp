@@ -11,7 +11,7 @@ Stage::Stage(const ModelContext& context, int index, int count) {
   const int own = dealt[static_cast<std::size_t>(index)];
   if (index == 0) embedding_ = std::make_unique<Embedding>(context);
   for (int i = 0; i < own; ++i) layers_.push_back(std::make_unique<Layer>(context, first_layer_ + i));
-  if (index == count - 1) head_ = std::make_unique<Head>(context);
+  if (index == count - 1) head_ = make_head(context);
 }
 
 Tensor Stage::forward(Tensor x, Recompute recompute, Saved& saved) {
@@ -35,8 +35,8 @@ Tensor Stage::evaluate(Tensor x, Saved& saved) {
   return Tensor();
 }
 
-Tensor Stage::backward(Tensor dy, TensorView token_weights, Saved& saved) {
-  if (head_) dy = head_->backward(token_weights, saved.batch, saved.head);
+Tensor Stage::backward(Tensor dy, TensorView output_gradient, Saved& saved) {
+  if (head_) dy = head_->backward(output_gradient, saved.batch, saved.head);
   for (std::size_t i = layers_.size(); i-- > 0;) dy = layers_[i]->backward(std::move(dy), saved.batch, saved.layers[i]);
   if (!embedding_) return dy;
   embedding_->backward(dy, saved.batch);
@@ -51,7 +51,7 @@ void Stage::visit(const ParameterVisitor& visitor) {
 
 std::vector<int> deal_layers(const ModelConfig& config, int stages) {
   if (stages == 1) return {config.layers};
-  const double projection = static_cast<double>(config.vocabulary) * config.hidden;
+  const auto projection = static_cast<double>(config.head_parameters());
   const double layer = (static_cast<double>(config.multiplied_parameters()) - projection) / config.layers;
   int last = 0;
   double best = std::numeric_limits<double>::infinity();

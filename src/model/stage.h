@@ -29,8 +29,8 @@ class Stage {
   Tensor forward(Tensor x, Recompute recompute, Saved& saved);
   // Forward without a backward to come: keeps nothing but the head's results.
   Tensor evaluate(Tensor x, Saved& saved);
-  // dy, empty on the last stage, where token_weights (f32 [m]) stand for it -> dx, empty on the first stage.
-  Tensor backward(Tensor dy, TensorView token_weights, Saved& saved);
+  // dy, empty on the last stage, where output_gradient (f32 [m]) stands for it -> dx, empty on the first stage.
+  Tensor backward(Tensor dy, TensorView output_gradient, Saved& saved);
   void visit(const ParameterVisitor& visitor);
 
   Embedding* embedding() { return embedding_.get(); }

@@ -14,6 +14,7 @@ Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backen
       context_{backend, grid, config_.model},
       model_(context_),
       trainer_(model_, config_.batch, config_.optimizer),
+      evaluator_(model_),
       data_(config_.data, {config_.batch.length, config_.model.vocabulary, config_.run.seed}) {
   if (config_.run.validate_every > 0) held_out_.emplace(config_.data, config_.batch.length, config_.model.vocabulary);
   trainer_.weights().initialise(config_.run.seed);
@@ -25,6 +26,7 @@ StepReport Pretrain::run_step() {
   batch.step = step_ + 1;
   batch.seed = config_.run.seed;
   batch.size = config_.batch.global_at(tokens_, unit);
+  batch.micro = config_.batch.micro;
   batch.load = [this](std::int64_t first, int count) { return data_.micro_batch(data_.consumed() + first, count); };
 
   const double rate = learning_rate(config_.optimizer, step_ + 1, tokens_, config_.run.steps);
@@ -65,8 +67,9 @@ double Pretrain::validate() {
       std::min<std::int64_t>(config_.run.validation_batches, (held_out_->samples() + global - 1) / global);
   GlobalBatch batch;
   batch.size = static_cast<int>(batches * global);
+  batch.micro = config_.batch.micro;
   batch.load = [&](std::int64_t first, int count) { return held_out_->micro_batch(first, count); };
-  return trainer_.evaluate(batch);
+  return evaluator_.terms(batch).front();
 }
 
 void Pretrain::visit(Archive& archive) {

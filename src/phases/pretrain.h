@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "phases/config.h"
 #include "phases/phase.h"
+#include "train/evaluator.h"
 #include "train/trainer.h"
 
 namespace coxswain {
@@ -41,6 +42,7 @@ class Pretrain final : public Phase {
   ModelContext context_;
   Model model_;
   Trainer trainer_;
+  Evaluator evaluator_;
   BatchSource data_;
   std::optional<ValidationSource> held_out_;
   std::int64_t step_ = 0;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/philox.h"
+#include "model/language_head.h"
 
 namespace coxswain {
 
@@ -18,6 +19,8 @@ double uniform_of(std::uint64_t seed, std::int64_t prompt, std::size_t position)
   const std::uint64_t bits = static_cast<std::uint64_t>(words[0]) << 32 | words[1];
   return static_cast<double>(bits >> 11) * 0x1.0p-53;
 }
+
+const LanguageHead& head_of(Stage& stage) { return dynamic_cast<const LanguageHead&>(*stage.head()); }
 
 }  // namespace
 
@@ -81,7 +84,7 @@ std::vector<float> Generator::next_logits(const std::vector<std::int32_t>& text)
       Stage::Saved saved;
       saved.batch = Batch(context.backend, host, {.training = false}, 0.0);
       x = model_.stage(stage / grid.pipeline).evaluate(std::move(x), saved);
-      if (stage == stages - 1) logits = model_.stage(stage / grid.pipeline).head()->row_logits(saved.head, last);
+      if (stage == stages - 1) logits = head_of(model_.stage(stage / grid.pipeline)).row_logits(saved.head, last);
     } else if (stage > 0 && before == pipeline.rank()) {
       pipeline.send(x, owner, "activations").wait();
     }

@@ -28,6 +28,7 @@ RankPlan plan_rank(const ModelConfig& model_config, BatchConfig batch_config, co
   const int per_shard = batch_config.global / grid_config.data_shards / batch_config.micro;
   const int run = representative_micro_batches(grid_config, per_shard, shards);
   GlobalBatch batch;
+  batch.micro = batch_config.micro;
   batch.size = run / shards * grid_config.data_shards * batch_config.micro;
   batch.load = [&](std::int64_t, int sequences) {
     MicroBatch tokens;

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <map>
 
 #include "model/model.h"
 #include "mpi_test.h"
+#include "train/evaluator.h"
 #include "train/trainer.h"
 
 namespace coxswain {
@@ -87,17 +89,27 @@ Outcome train(const Small& small, const ProcessGrid& grid) {
   optimizer.clip_norm = 0.5;
   Trainer trainer(model, small.batch, optimizer);
   trainer.weights().initialise(5);
+  Evaluator evaluator(model);
   Outcome outcome;
   for (std::int64_t step = 1; step <= 2; ++step) {
     GlobalBatch batch;
     batch.step = step;
     batch.seed = 5;
     batch.size = small.batch.global;
+    batch.micro = small.batch.micro;
     batch.load = [&](std::int64_t first, int sequences) { return tokens_of(small, step, first, sequences); };
-    const StepResult result = trainer.step(batch, 1e-2);
+    GlobalBatch other = batch;  // a second part, of half as many sequences, weighs a third
+    other.seed = 6;
+    other.size = small.batch.global / 2;
+    other.micro = small.batch.micro / 2;
+    other.weight = 1.0 / 3;
+    const std::array parts{batch, other};
+    const StepResult result = step == 1 ? trainer.step(batch, 1e-2) : trainer.step(parts, 1e-2);
     outcome.numbers.push_back(result.loss);
+    outcome.numbers.push_back(result.terms.back().front());
     outcome.numbers.push_back(result.gradient_norm);
-    outcome.numbers.push_back(trainer.evaluate(batch));
+    for (const float output : evaluator.outputs(other)) outcome.numbers.push_back(static_cast<double>(output));
+    outcome.numbers.push_back(evaluator.terms(batch).front());
   }
   Collector collector;
   trainer.visit(collector);

@@ -1,0 +1,66 @@
+#include "model/language_head.h"
+
+namespace coxswain {
+
+LanguageHead::LanguageHead(const ModelContext& context) : Head(context) {
+  const bool tied = context.config.tied_embeddings;
+  projection_ = make_vocabulary_parameter(context, tied ? "embedding/token" : "output/weight");
+  projection_.tied_copy = tied;
+}
+
+void LanguageHead::forward(Tensor x, const Batch& batch, Saved& saved) {
+  Backend& backend = context_.backend;
+  const int local_shards = context_.local_shards();
+  saved.y = normalise(std::move(x), saved);
+  saved.logits = context_.tensor({local_shards, batch.rows(), projection_.shard_extent});
+  {
+    const Gathered all = gather_rows(context_, saved.y, "head");
+    for (int s = 0; s < local_shards; ++s) backend.linear(all.view, projection_.value(s), saved.logits[s]);
+  }
+  const Tensor own(backend, DType::f32, {local_shards, batch.rows(), 3});
+  for (int s = 0; s < local_shards; ++s)
+    backend.cross_entropy_stats(saved.logits[s], batch.targets, first_vocabulary_row(projection_, s),
+                                valid_vocabulary_rows(projection_, s), own[s]);
+  saved.output = Tensor(backend, DType::f32, {batch.rows()});
+  saved.log_sum_exp = Tensor(backend, DType::f32, {batch.rows()});
+  const Gathered all = gather_rows(context_, own.view().reshape({local_shards, batch.rows() * 3}), "cross_entropy");
+  backend.cross_entropy_combine(all.view.reshape({context_.shards(), batch.rows(), 3}), saved.output,
+                                saved.log_sum_exp);
+}
+
+Tensor LanguageHead::backward(TensorView output_gradient, const Batch& batch, Saved& saved) {
+  Backend& backend = context_.backend;
+  Tensor dy_partials = context_.tensor({context_.local_shards(), batch.rows(), context_.config.hidden});
+  {
+    const Gathered all = gather_rows(context_, saved.y, "head");
+    for (int s = 0; s < context_.local_shards(); ++s) {
+      const TensorView logits = saved.logits[s];  // from here on their gradient
+      backend.cross_entropy_gradient(batch.targets, saved.log_sum_exp, output_gradient,
+                                     first_vocabulary_row(projection_, s), valid_vocabulary_rows(projection_, s),
+                                     logits);
+      backend.linear_weight_gradient(logits, all.view, projection_.gradient(s));
+      backend.linear_input_gradient(logits, projection_.value(s), dy_partials[s]);
+    }
+  }
+  saved.logits.reset();
+  return normalise_backward(sum_and_scatter_rows(context_, std::move(dy_partials), "head"), saved);
+}
+
+std::vector<float> LanguageHead::row_logits(const Saved& saved, std::int64_t row) const {
+  Backend& backend = context_.backend;
+  const int local_shards = context_.local_shards();
+  const Tensor own(backend, DType::f32, {local_shards, projection_.shard_extent});
+  for (int s = 0; s < local_shards; ++s) backend.copy(saved.logits[s][row], own[s]);
+  const Gathered all = gather_rows(context_, own, "row_logits");
+  std::vector<float> logits(static_cast<std::size_t>(all.view.elements()));
+  backend.download(all.view, logits.data());
+  logits.resize(static_cast<std::size_t>(context_.config.vocabulary));
+  return logits;
+}
+
+void LanguageHead::visit(const ParameterVisitor& visitor) {
+  if (norm_) norm_->visit(visitor);
+  visitor(projection_);
+}
+
+}  // namespace coxswain

@@ -1,0 +1,84 @@
+#include "train/pipeline.h"
+
+#include <string>
+
+namespace coxswain {
+
+const std::vector<PipelineTask>& Pipeline::schedule(int micro_batches) {
+  const GridConfig& grid = model_.context().grid.config();
+  std::vector<PipelineTask>& tasks = schedules_[micro_batches];
+  if (tasks.empty())
+    tasks = pipeline_schedule(grid.pipeline, model_.context().grid.pipeline_rank(), grid.virtual_stages, micro_batches);
+  return tasks;
+}
+
+void Pipeline::forward(const Work& work, const PipelineTask& task, std::optional<Recompute> recompute,
+                       Stage::Saved& saved) {
+  Stage& stage = model_.stage(task.chunk);
+  const Work::Item& item = work.items[static_cast<std::size_t>(task.micro_batch)];
+  const GlobalBatch& part = work.part_of(item);
+  const BatchPlace place{part.seed, part.step, item.first_sequence, work.training};
+  saved.batch = Batch(model_.context().backend, item.tokens, place, work.scale_of(item));
+  const int here = global_stage(task.chunk);
+  Tensor x;
+  if (!stage.is_first()) x = arrive(task.kind, here, task.micro_batch, saved.batch.rows());
+  x = recompute ? stage.forward(std::move(x), *recompute, saved) : stage.evaluate(std::move(x), saved);
+  if (!stage.is_last()) depart(task.kind, here + 1, task.micro_batch, std::move(x));
+}
+
+void Pipeline::backward(const PipelineTask& task, TensorView output_gradient, Stage::Saved& saved) {
+  Stage& stage = model_.stage(task.chunk);
+  const int here = global_stage(task.chunk);
+  Tensor dy;
+  if (!stage.is_last()) dy = arrive(task.kind, here, task.micro_batch, saved.batch.rows());
+  Tensor dx = stage.backward(std::move(dy), output_gradient, saved);
+  if (!stage.is_first()) depart(task.kind, here - 1, task.micro_batch, std::move(dx));
+  saved = Stage::Saved();
+}
+
+void Pipeline::finish() {
+  for (Departure& departure : departures_) departure.request.wait();
+  departures_.clear();
+}
+
+int Pipeline::global_stage(int chunk) const {
+  const ProcessGrid& grid = model_.context().grid;
+  return chunk * grid.config().pipeline + grid.pipeline_rank();
+}
+
+Tensor Pipeline::arrive(PipelineTask::Kind kind, int to_stage, int micro_batch, std::int64_t rows) {
+  const ModelContext& context = model_.context();
+  const bool forward = kind == PipelineTask::Kind::forward;
+  const int ranks = context.grid.config().pipeline;
+  const int from = (to_stage + (forward ? ranks - 1 : 1)) % ranks;
+  if (from == context.grid.pipeline_rank()) {
+    auto node = local_.extract({2 * to_stage + (forward ? 0 : 1), micro_batch});
+    return std::move(node.mapped());
+  }
+  const MemoryScope scope(context.backend, MemoryKind::communication);
+  Tensor tensor = context.tensor({context.local_rows(rows), context.config.hidden});
+  const std::string name = (forward ? "activations to stage " : "gradients to stage ") + std::to_string(to_stage);
+  context.grid.pipeline().receive(tensor, from, name.c_str()).wait();
+  return tensor;
+}
+
+void Pipeline::depart(PipelineTask::Kind kind, int to_stage, int micro_batch, Tensor tensor) {
+  const ProcessGrid& grid = model_.context().grid;
+  const bool forward = kind == PipelineTask::Kind::forward;
+  const int to = to_stage % grid.config().pipeline;
+  if (to == grid.pipeline_rank()) {
+    local_.emplace(std::pair{2 * to_stage + (forward ? 0 : 1), micro_batch}, std::move(tensor));
+    return;
+  }
+  const std::string name = (forward ? "activations to stage " : "gradients to stage ") + std::to_string(to_stage);
+  // No receiver can be further behind than this many transfers: waiting for the oldest one never blocks for long.
+  const auto in_flight = static_cast<std::size_t>(4 * grid.config().pipeline * grid.config().virtual_stages);
+  if (departures_.size() >= in_flight) {
+    departures_.front().request.wait();
+    departures_.erase(departures_.begin());
+  }
+  Request request = grid.pipeline().send(tensor, to, name.c_str());
+  departures_.push_back({std::move(request), std::move(tensor)});
+}
+
+}  // namespace coxswain
