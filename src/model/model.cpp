@@ -4,7 +4,8 @@
 
 namespace coxswain {
 
-Model::Model(const ModelContext& context) : context_(context) {
+Model::Model(const ModelContext& context, ModelUse use) : context_(context) {
+  const bool gradients = use == ModelUse::training;
   const ProcessGrid& grid = context.grid;
   const int chunks = grid.config().virtual_stages;
   Parameter* input = nullptr;
@@ -19,14 +20,17 @@ Model::Model(const ModelContext& context) : context_(context) {
       else
         (parameter.tied_copy ? output : input) = &parameter;
     });
-    buffers_.push_back(std::make_unique<ParameterBuffer>(context, fmt::format("chunk {}", chunk), parameters));
+    buffers_.push_back(std::make_unique<ParameterBuffer>(context, fmt::format("chunk {}", chunk), parameters,
+                                                         ParameterBuffer::Options{gradients}));
   }
   if (input != nullptr) {
-    buffers_.push_back(std::make_unique<ParameterBuffer>(context, "embedding", std::vector{input}));
+    buffers_.push_back(std::make_unique<ParameterBuffer>(context, "embedding", std::vector{input},
+                                                         ParameterBuffer::Options{gradients}));
     tied_input_ = buffers_.back().get();
   }
   if (output != nullptr) {
-    buffers_.push_back(std::make_unique<ParameterBuffer>(context, "tied output", std::vector{output}, tied_input_));
+    buffers_.push_back(std::make_unique<ParameterBuffer>(context, "tied output", std::vector{output},
+                                                         ParameterBuffer::Options{gradients, tied_input_}));
     tied_output_ = buffers_.back().get();
   }
   for (const Parameter& parameter : model_parameters(context)) {
@@ -34,6 +38,15 @@ Model::Model(const ModelContext& context) : context_(context) {
     first_unit_[parameter.name] = unit_count_;
     unit_count_ += parameter.is_sharded() ? parameter.shards : 1;
   }
+}
+
+void Model::park() {
+  for (const auto& buffer : buffers_) buffer->park();
+}
+
+void Model::unpark() {
+  for (const auto& buffer : buffers_) buffer->unpark();
+  if (tied_output_ != nullptr && tied_input_ != nullptr) tied_output_->share_values(*tied_input_);
 }
 
 std::vector<ParameterBuffer*> Model::buffers_of(int chunk) const {

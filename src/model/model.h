@@ -14,9 +14,11 @@
 
 namespace coxswain {
 
+enum class ModelUse { training, inference };  // inference: no memory for gradients
+
 class Model {
  public:
-  explicit Model(const ModelContext& context);
+  explicit Model(const ModelContext& context, ModelUse use = ModelUse::training);
 
   const ModelContext& context() const { return context_; }
   int stages() const { return static_cast<int>(stages_.size()); }
@@ -26,6 +28,10 @@ class Model {
   std::vector<ParameterBuffer*> buffers_of(int chunk) const;
   ParameterBuffer* tied_input() const { return tied_input_; }  // null where the use is on another rank
   ParameterBuffer* tied_output() const { return tied_output_; }
+
+  // Weights to host memory, and back: while other models work, a model that is only looked at need not fill the device.
+  void park();
+  void unpark();
 
   // Place of a unit in the one order of all units of the whole model.
   std::int64_t unit_index(const ParameterUnit& unit) const;

@@ -13,27 +13,53 @@ constexpr std::int64_t kBlockElements = 16384;
 }  // namespace
 
 ParameterBuffer::ParameterBuffer(const ModelContext& context, std::string name, std::vector<Parameter*> parameters,
-                                 const ParameterBuffer* shared_values)
+                                 const Options& options)
     : context_(context),
       name_(std::move(name)),
       parameters_(std::move(parameters)),
       data_rank_(context.grid.data_rank()) {
   std::stable_partition(parameters_.begin(), parameters_.end(), [](const Parameter* p) { return p->is_sharded(); });
   lay_out(context);
-  if (shared_values != nullptr) {
-    values_view_ = shared_values->values();
+  if (options.shared_values != nullptr) {
+    values_view_ = options.shared_values->values();
   } else {
     const MemoryScope scope(context.backend, MemoryKind::weights);
     values_ = Tensor(context.backend, context.working_type(), {elements_});
     values_view_ = values_;
   }
+  if (options.gradients) allocate_gradients(context);
+  attach(context);
+  cut_into_slices(context.grid.data().size());
+  find_own_parts();
+}
+
+void ParameterBuffer::allocate_gradients(const ModelContext& context) {
   const MemoryScope scope(context.backend, MemoryKind::gradients);
   gradients_ = Tensor(context.backend, DType::f32, {elements_});
   if (context.shards() > 1 && elements_ > replicated_start_)
     replicated_partials_ = Tensor(context.backend, DType::f32, {context.local_shards(), elements_ - replicated_start_});
-  attach(context);
-  cut_into_slices(context.grid.data().size());
-  find_own_parts();
+}
+
+void ParameterBuffer::park() {
+  if (!values_) return;
+  parked_.resize(values_view_.bytes());
+  context_.backend.download(values_view_, parked_.data());
+  values_.reset();
+}
+
+void ParameterBuffer::unpark() {
+  if (parked_.empty()) return;
+  const MemoryScope scope(context_.backend, MemoryKind::weights);
+  values_ = Tensor(context_.backend, context_.working_type(), {elements_});
+  values_view_ = values_;
+  context_.backend.upload(parked_.data(), values_view_);
+  parked_ = {};
+  attach(context_);
+}
+
+void ParameterBuffer::share_values(const ParameterBuffer& other) {
+  values_view_ = other.values();
+  attach(context_);
 }
 
 void ParameterBuffer::lay_out(const ModelContext& context) {
@@ -65,7 +91,9 @@ void ParameterBuffer::attach(const ModelContext& context) {
     Shape shape{parameter->is_sharded() ? context.local_shards() : 1};
     for (int dim = 0; dim < piece.rank(); ++dim) shape.append(piece[dim]);
     parameter->values = values_view_.slice(0, offset, shape.elements()).reshape(shape);
-    if (parameter->is_sharded() || !replicated_partials_) {
+    if (!gradients_) {
+      parameter->gradients = TensorView();
+    } else if (parameter->is_sharded() || !replicated_partials_) {
       parameter->gradients = gradients_.view().slice(0, offset, shape.elements()).reshape(shape);
     } else {
       const std::int64_t all = elements_ - replicated_start_;

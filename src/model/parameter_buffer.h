@@ -9,6 +9,7 @@
 // squares of a block has the same bits whoever owns it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -39,18 +40,26 @@ struct OwnedPart {
 
 class ParameterBuffer {
  public:
-  // Points the parameters' `values` and `gradients` into memory of its own. With `shared_values` (same parameters, same
-  // place) only gradients are allocated.
+  struct Options {
+    bool gradients = true;                           // none for models that are only looked at
+    const ParameterBuffer* shared_values = nullptr;  // same parameters, same place: only gradients are allocated
+  };
+  // Points the parameters' `values` and `gradients` into memory of its own.
   ParameterBuffer(const ModelContext& context, std::string name, std::vector<Parameter*> parameters,
-                  const ParameterBuffer* shared_values = nullptr);
+                  const Options& options);
 
   const std::string& name() const { return name_; }
   TensorView values() const { return values_view_; }  // working type [n]
   bool owns_values() const { return static_cast<bool>(values_); }
-  TensorView gradients() const { return gradients_; }  // f32 [n]
+  TensorView gradients() const { return gradients_; }  // f32 [n], or empty
   std::int64_t elements() const { return elements_; }
   const std::vector<ParameterUnit>& units() const { return units_; }
   std::int64_t blocks() const { return blocks_; }
+
+  // Moves the values to host memory and gives theirs back to the backend; and back. Nothing may use them in between.
+  void park();
+  void unpark();
+  void share_values(const ParameterBuffer& other);  // after the other one's have moved
 
   void zero_gradients();
   void sum_replicated();  // collective over grid.tensor(); leaves the partials at zero
@@ -63,6 +72,7 @@ class ParameterBuffer {
 
  private:
   void lay_out(const ModelContext& context);
+  void allocate_gradients(const ModelContext& context);
   void attach(const ModelContext& context);
   void cut_into_slices(int data_ranks);
   void find_own_parts();
@@ -76,6 +86,7 @@ class ParameterBuffer {
   std::int64_t elements_ = 0, replicated_start_ = 0, blocks_ = 0;
   int data_rank_ = 0;
   Tensor values_, gradients_;
+  std::vector<std::byte> parked_;
   TensorView values_view_;
   Tensor replicated_partials_;  // f32 [S / P_t, replicated elements]; none with a single shard
 };

@@ -29,7 +29,7 @@ std::vector<std::string> read_prompts(const GenerateConfig& config) {
 Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend)
     : config_(config),
       context_{backend, grid, config_.model},
-      model_(context_),
+      model_(context_, ModelUse::inference),
       weights_(model_),
       generator_(model_, config_.length),
       tokenizer_(make_tokenizer(config_.data)),

@@ -1,10 +1,7 @@
 #include "phases/pretrain.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "base/error.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
@@ -15,6 +12,7 @@ Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backen
       model_(context_),
       trainer_(model_, config_.batch, config_.optimizer),
       evaluator_(model_),
+      skips_(config_.optimizer),
       data_(config_.data, {config_.batch.length, config_.model.vocabulary, config_.run.seed}) {
   if (config_.run.validate_every > 0) held_out_.emplace(config_.data, config_.batch.length, config_.model.vocabulary);
   trainer_.weights().initialise(config_.run.seed);
@@ -31,10 +29,7 @@ StepReport Pretrain::run_step() {
 
   const double rate = learning_rate(config_.optimizer, step_ + 1, tokens_, config_.run.steps);
   const StepResult result = trainer_.step(batch, rate);
-  if (!result.updated)
-    account_for_skip(result);
-  else
-    skips_in_a_row_ = 0;
+  skips_.see(result);
   ++step_;
   data_.advance(batch.size);
 
@@ -46,19 +41,6 @@ StepReport Pretrain::run_step() {
   if (!result.updated) report.note = "not finite: step skipped";
   if (held_out_ && step_ % config_.run.validate_every == 0) report.metrics.emplace_back("validation_loss", validate());
   return report;
-}
-
-void Pretrain::account_for_skip(const StepResult& result) {
-  ++skips_in_a_row_;
-  const OptimizerConfig& policy = config_.optimizer;
-  if (policy.on_nan == NanPolicy::skip && skips_in_a_row_ <= policy.max_skips) return;
-  throw Error(
-      ExitCode::diverged,
-      fmt::format("loss {} with gradient norm {} is not finite{}; restart from an earlier checkpoint "
-                  "with a lower [optimizer] learning_rate, or set on_nan = skip",
-                  result.loss, result.gradient_norm,
-                  policy.on_nan == NanPolicy::skip ? fmt::format(" for {} steps in a row", skips_in_a_row_) : ""))
-      .on_every_rank();
 }
 
 double Pretrain::validate() {
@@ -75,7 +57,7 @@ double Pretrain::validate() {
 void Pretrain::visit(Archive& archive) {
   archive.value("pretrain/step", step_);
   archive.value("pretrain/tokens", tokens_);
-  archive.value("pretrain/skips_in_a_row", skips_in_a_row_);
+  skips_.visit(archive, "pretrain");
   data_.visit(archive);
   trainer_.visit(archive);
 }

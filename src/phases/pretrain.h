@@ -9,6 +9,7 @@
 #include "phases/config.h"
 #include "phases/phase.h"
 #include "train/evaluator.h"
+#include "train/skip_policy.h"
 #include "train/trainer.h"
 
 namespace coxswain {
@@ -31,11 +32,10 @@ class Pretrain final : public Phase {
   std::int64_t total_steps() const override { return config_.run.steps; }
   StepReport run_step() override;
   void visit(Archive& archive) override;
-  void load_weights(Archive& archive) { trainer_.weights().visit(archive); }  // of another run
-  std::vector<std::string> describe() const;                                  // what it trains on, for the log
+  void load_weights(Archive& archive) { trainer_.weights().load(archive); }  // of another run
+  std::vector<std::string> describe() const;                                 // what it trains on, for the log
 
  private:
-  void account_for_skip(const StepResult& result);  // the deck's policy for numbers that are not finite
   double validate();
 
   PretrainConfig config_;
@@ -43,11 +43,11 @@ class Pretrain final : public Phase {
   Model model_;
   Trainer trainer_;
   Evaluator evaluator_;
+  SkipPolicy skips_;
   BatchSource data_;
   std::optional<ValidationSource> held_out_;
   std::int64_t step_ = 0;
   std::int64_t tokens_ = 0;
-  std::int64_t skips_in_a_row_ = 0;
 };
 
 }  // namespace coxswain

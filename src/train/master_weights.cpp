@@ -85,6 +85,28 @@ void MasterWeights::visit(Archive& archive) {
   if (archive.reading()) round();
 }
 
+void MasterWeights::load(Archive& archive, const std::string& prefix) {
+  const auto wants = [&](const Parameter& parameter) {
+    return !parameter.name.starts_with("score/") || archive.has(prefix + "/" + parameter.name);
+  };
+  for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, prefix, slice.values, archive, wants);
+  round();
+}
+
+void MasterWeights::edit(const std::string& parameter, const std::function<void(std::span<float>)>& change) {
+  Backend& backend = model_.context().backend;
+  for (const Slice& slice : slices_)
+    for (const OwnedPart& part : slice.buffer->own_parts()) {
+      if (part.unit->parameter->name != parameter) continue;
+      const TensorView memory = slice.values.slice(0, part.offset, part.elements());
+      std::vector<float> values(static_cast<std::size_t>(part.elements()));
+      backend.download(memory, values.data());
+      change(values);
+      backend.upload(values.data(), memory);
+    }
+  round();
+}
+
 void MasterWeights::round() {
   for (const Slice& slice : slices_)
     if (slice.memory) model_.context().backend.copy(slice.values, slice.working(0, slice.buffer->own_elements()));
@@ -103,11 +125,12 @@ void MasterWeights::gather() {
 }
 
 void visit_parts(const Model& model, const ParameterBuffer& buffer, const std::string& prefix, TensorView memory,
-                 Archive& archive) {
+                 Archive& archive, const WantsParameter& wants) {
   // Of the two copies of a tied embedding the first stage writes its own.
   if (!archive.reading() && &buffer == model.tied_output()) return;
   for (const OwnedPart& part : buffer.own_parts()) {
     const Parameter& parameter = *part.unit->parameter;
+    if (wants && !wants(parameter)) continue;
     if (!archive.reading() && !parameter.is_sharded() && model.context().grid.tensor_rank() != 0) continue;
     const Box box = box_of(part);
     if (box.rows == 0) continue;

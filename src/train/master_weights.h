@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,7 +28,12 @@ class MasterWeights {
 
   void initialise(std::uint64_t seed);  // from the parameters' distributions, by global index
   void visit(Archive& archive);         // "model/NAME"
-  void gather();                        // hands this rank's new working values to the other data ranks
+  // Reads another run's weights, "prefix/NAME". A scalar head that is not there keeps its initial value: reward models
+  // begin as language models.
+  void load(Archive& archive, const std::string& prefix = "model");
+  // Changes a small replicated parameter on the host, the same way on every rank that holds it; elsewhere does nothing.
+  void edit(const std::string& parameter, const std::function<void(std::span<float>)>& change);
+  void gather();  // hands this rank's new working values to the other data ranks
 
  private:
   void fill(const Slice& slice, const OwnedPart& part, std::uint64_t seed);
@@ -38,7 +45,8 @@ class MasterWeights {
 
 // Shows the archive this rank's parts of `memory`, which is laid out like the slice: boxes of "prefix/NAME". Padding is
 // left out; of copies (replicated parameters, tied embeddings) one is written and all are read.
+using WantsParameter = std::function<bool(const Parameter&)>;  // those that it refuses are passed over
 void visit_parts(const Model& model, const ParameterBuffer& buffer, const std::string& prefix, TensorView memory,
-                 Archive& archive);
+                 Archive& archive, const WantsParameter& wants = {});
 
 }  // namespace coxswain

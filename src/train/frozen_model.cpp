@@ -1,0 +1,10 @@
+#include "train/frozen_model.h"
+
+namespace coxswain {
+
+FrozenModel::FrozenModel(const ModelConfig& config, const ProcessGrid& grid, Backend& backend)
+    : config_(config), context_{backend, grid, config_}, model_(context_, ModelUse::inference), evaluator_(model_) {}
+
+void FrozenModel::load(Archive& archive, const std::string& prefix) { MasterWeights(model_).load(archive, prefix); }
+
+}  // namespace coxswain

@@ -1,0 +1,30 @@
+// A model that is only looked at: reference, reward model, judge. Working weights alone, no masters, no optimizer.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "train/evaluator.h"
+#include "train/master_weights.h"
+
+namespace coxswain {
+
+class FrozenModel {
+ public:
+  // The grid and the backend must outlive it. Weights are undefined until loaded.
+  FrozenModel(const ModelConfig& config, const ProcessGrid& grid, Backend& backend);
+
+  void load(Archive& archive, const std::string& prefix = "model");  // "prefix/NAME"
+  Model& model() { return model_; }
+  const ModelConfig& config() const { return config_; }
+  // The head's output of every token, see Evaluator.
+  std::vector<float> outputs(const GlobalBatch& batch) { return evaluator_.outputs(batch); }
+
+ private:
+  ModelConfig config_;
+  ModelContext context_;
+  Model model_;
+  Evaluator evaluator_;
+};
+
+}  // namespace coxswain
