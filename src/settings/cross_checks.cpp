@@ -13,50 +13,56 @@ namespace {
 
 using Mistakes = std::vector<std::string>;
 
+// A model and its grid, by the names of their sections.
+struct Placed {
+  const ModelConfig& model;
+  const GridConfig& grid;
+  const char *model_section, *grid_section;
+};
+
 // The key that the user wrote: shard counts default to the grid's own counts.
-std::string shard_key(const Deck& deck, const char* shards, const char* ranks) {
-  const DeckEntry* entry = deck.find(std::string("grid.") + shards);
-  return entry != nullptr && entry->value != "0" ? shards : ranks;
+std::string shard_key(const Deck& deck, const char* section, const char* shards, const char* ranks) {
+  const DeckEntry* entry = deck.find(fmt::format("{}.{}", section, shards));
+  return fmt::format("[{}] {}", section, entry != nullptr && entry->value != "0" ? shards : ranks);
 }
 
-void check_tensor_shards(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
-  const ModelConfig& model = settings.model;
-  const int shards = settings.grid.tensor_shards;
+void check_tensor_shards(const Placed& placed, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+  const ModelConfig& model = placed.model;
+  const int shards = placed.grid.tensor_shards;
+  const std::string key = shard_key(deck, placed.grid_section, "tensor_shards", "tensor");
   const int common = std::gcd(std::gcd(model.heads, model.kv_heads), model.feed_forward);
   const std::pair<const char*, int> parts[] = {
       {"heads", model.heads}, {"kv_heads", model.kv_heads}, {"feed_forward", model.feed_forward}};
   for (const auto& [name, count] : parts) {
     if (count % shards == 0) continue;
-    mistakes.push_back(fmt::format("[grid] {} = {} does not divide [model] {} = {}; use {}",
-                                   shard_key(deck, "tensor_shards", "tensor"), shards, name, count,
-                                   divisor_list(common)));
+    mistakes.push_back(fmt::format("{} = {} does not divide [{}] {} = {}; use {}", key, shards, placed.model_section,
+                                   name, count, divisor_list(common)));
     return;
   }
   const auto rows = static_cast<std::int64_t>(settings.batch.micro) * settings.batch.length;
   if (rows % shards != 0) {
     mistakes.push_back(fmt::format(
-        "[batch] length = {} times [batch] micro = {} is {} rows, which [grid] {} = {} does "
-        "not divide; use a multiple of {}",
-        settings.batch.length, settings.batch.micro, rows, shard_key(deck, "tensor_shards", "tensor"), shards, shards));
+        "[batch] length = {} times [batch] micro = {} is {} rows, which {} = {} does not divide; use a multiple of {}",
+        settings.batch.length, settings.batch.micro, rows, key, shards, shards));
   }
 }
 
-void check_stages(const Settings& settings, const Deck&, Mistakes& mistakes) {
-  const int layers = settings.model.layers, pipeline = settings.grid.pipeline;
-  const int virtual_stages = settings.grid.virtual_stages;
+void check_stages(const Placed& placed, Mistakes& mistakes) {
+  const int layers = placed.model.layers, pipeline = placed.grid.pipeline;
+  const int virtual_stages = placed.grid.virtual_stages;
   if (pipeline * virtual_stages > layers)
     mistakes.push_back(fmt::format(
-        "[grid] pipeline = {} times [grid] virtual_stages = {} makes {} stages of [model] layers = {}; use at "
-        "most {} stages",
-        pipeline, virtual_stages, pipeline * virtual_stages, layers, layers));
+        "[{0}] pipeline = {1} times [{0}] virtual_stages = {2} makes {3} stages of [{4}] layers = {5}; use at "
+        "most {5} stages",
+        placed.grid_section, pipeline, virtual_stages, pipeline * virtual_stages, placed.model_section, layers));
 }
 
-void check_data_shards(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+void check_data_shards(const Placed& placed, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   const BatchConfig& batch = settings.batch;
-  const auto unit = static_cast<std::int64_t>(settings.grid.data_shards) * batch.micro;
+  const auto unit = static_cast<std::int64_t>(placed.grid.data_shards) * batch.micro;
   const std::string product =
-      fmt::format("[grid] {} = {} times [batch] micro = {}", shard_key(deck, "data_shards", "data"),
-                  settings.grid.data_shards, batch.micro);
+      fmt::format("{} = {} times [batch] micro = {}", shard_key(deck, placed.grid_section, "data_shards", "data"),
+                  placed.grid.data_shards, batch.micro);
   if (batch.global % unit != 0) {
     const std::int64_t below = batch.global / unit * unit;
     mistakes.push_back(fmt::format("[batch] global = {} is not a multiple of {}; use {}", batch.global, product,
@@ -123,10 +129,12 @@ std::string divisor_list(int number) {
 std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck) {
   Mistakes mistakes;
   check_given(settings, deck, mistakes);
-  if (uses_model(settings.run.phase)) {
-    for (const auto& check : {check_tensor_shards, check_stages, check_lengths}) check(settings, deck, mistakes);
-    if (settings.run.phase != "generate") check_data_shards(settings, deck, mistakes);
-  }
+  if (!uses_model(settings.run.phase)) return mistakes;
+  const Placed policy{settings.model, settings.grid, "model", "grid"};
+  check_tensor_shards(policy, settings, deck, mistakes);
+  check_stages(policy, mistakes);
+  check_lengths(settings, deck, mistakes);
+  if (settings.run.phase != "generate") check_data_shards(policy, settings, deck, mistakes);
   return mistakes;
 }
 

@@ -2,6 +2,7 @@
 
 #include "model/presets.h"
 #include "settings/key_builder.h"
+#include "settings/key_groups.h"
 
 namespace coxswain {
 
@@ -29,11 +30,11 @@ void add_run(std::vector<Key>& keys) {
       .number("log_every", &C::log_every, kFromOne, {"steps", "between console lines", kFree});
 }
 
-void add_model_shape(std::vector<Key>& keys) {
+void add_model_shape(std::vector<Key>& keys, const std::string& section, ModelConfig Settings::*group) {
   using C = ModelConfig;
   std::vector<std::pair<std::string, std::string>> presets;
   for (const std::string& name : model_preset_names()) presets.emplace_back(name, name);
-  SectionBuilder<C>(keys, "model", &Settings::model)
+  SectionBuilder<C>(keys, section, group)
       // The shape itself is compared on restart, so its name may change.
       .choice("preset", &C::preset, presets, {"", "published model that gives the defaults below", kFree})
       .number("layers", &C::layers, {.least = 0, .most = 10000}, {"", "transformer blocks"})
@@ -50,9 +51,9 @@ void add_model_shape(std::vector<Key>& keys) {
               {"", "before each block (GPT-2) or after its residual sum (GPT-1)"});
 }
 
-void add_model_parts(std::vector<Key>& keys) {
+void add_model_parts(std::vector<Key>& keys, const std::string& section, ModelConfig Settings::*group) {
   using C = ModelConfig;
-  SectionBuilder<C>(keys, "model", &Settings::model)
+  SectionBuilder<C>(keys, section, group)
       .choice("activation", &C::activation, {{"gelu", Activation::gelu}, {"silu", Activation::silu}},
               {"", "of the MLP; gelu is GPT-2's tanh form"})
       .flag("gated", &C::gated, {"", "MLP is activation(gate) * up: SwiGLU with silu, GeGLU with gelu"})
@@ -77,9 +78,16 @@ void add_model_parts(std::vector<Key>& keys) {
               {"tokens", "a shard's part of the vocabulary is padded to a multiple; never stored"});
 }
 
-void add_grid(std::vector<Key>& keys) {
+}  // namespace
+
+void add_model(std::vector<Key>& keys, const std::string& section, ModelConfig Settings::*group) {
+  add_model_shape(keys, section, group);
+  add_model_parts(keys, section, group);
+}
+
+void add_grid(std::vector<Key>& keys, const std::string& section, GridConfig Settings::*group) {
   using C = GridConfig;
-  SectionBuilder<C>(keys, "grid", &Settings::grid)
+  SectionBuilder<C>(keys, section, group)
       .number("tensor", &C::tensor, kFromOne, {"ranks", "that share each layer", kFree})
       .number("pipeline", &C::pipeline, kFromOne, {"ranks", "that share the layers out between them", kFree})
       .number("data", &C::data, kNotNegative,
@@ -91,6 +99,8 @@ void add_grid(std::vector<Key>& keys) {
       .number("virtual_stages", &C::virtual_stages, kFromOne,
               {"", "interleaved pieces of the model a pipeline rank; smaller bubble, more messages", kFree});
 }
+
+namespace {
 
 void add_batch(std::vector<Key>& keys) {
   using C = BatchConfig;
@@ -190,6 +200,8 @@ const std::vector<Section>& deck_sections() {
       {"data", "where tokens come from"},
       {"checkpoint", "when the run is saved"},
       {"generate", "sampling from a model"},
+      {"reward_model", "shape of reward and value model; without layers: as the checkpoint says"},
+      {"reward_grid", "how the same ranks share the reward and the value model"},
       {"device", "processor"},
   };
   return sections;
@@ -199,14 +211,14 @@ const std::vector<Key>& deck_keys() {
   static const std::vector<Key> keys = [] {
     std::vector<Key> all;
     add_run(all);
-    add_model_shape(all);
-    add_model_parts(all);
-    add_grid(all);
+    add_model(all, "model", &Settings::model);
+    add_grid(all, "grid", &Settings::grid);
     add_batch(all);
     add_optimizer(all);
     add_data(all);
     add_checkpoint(all);
     add_generate(all);
+    add_alignment_keys(all);
     add_device(all);
     return all;
   }();

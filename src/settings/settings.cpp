@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 
 #include "base/deck.h"
@@ -61,14 +62,24 @@ void apply(const DeckEntry& entry, Settings& settings, Mistakes& mistakes) {
 Settings apply_all(const Deck& deck) {
   Settings settings;
   Mistakes mistakes;
-  // The preset comes first: every other key of [model] overrides it, wherever it stands.
-  if (const DeckEntry* preset = deck.find("model.preset")) {
+  // The preset comes first: every other key of its section overrides it, wherever it stands.
+  for (const auto& [key, model] :
+       {std::pair{"model.preset", &Settings::model}, std::pair{"reward_model.preset", &Settings::reward_model}}) {
+    const DeckEntry* preset = deck.find(key);
+    if (preset == nullptr) continue;
     Mistakes reported_below;
     apply(*preset, settings, reported_below);
-    if (reported_below.empty()) settings.model = model_preset(settings.model.preset);
+    if (reported_below.empty()) settings.*model = model_preset((settings.*model).preset);
   }
-  for (const DeckEntry& entry : deck.entries()) apply(entry, settings, mistakes);
+  settings.reward_model.head = HeadKind::scalar;
+  if (settings.run.phase == "reward" || settings.run.phase == "score") settings.model.head = HeadKind::scalar;
+  bool reward_grid = false;
+  for (const DeckEntry& entry : deck.entries()) {
+    apply(entry, settings, mistakes);
+    reward_grid |= entry.section == "reward_grid";
+  }
   stop_at(mistakes);
+  if (!reward_grid) settings.reward_grid = settings.grid;
   return settings;
 }
 
@@ -79,6 +90,18 @@ void check_size(const GridConfig& grid) {
   if (ranks <= kMostRanks) return;
   throw Error(ExitCode::usage, fmt::format("[grid] tensor = {} x pipeline = {} x data = {} is more than {} ranks",
                                            grid.tensor, grid.pipeline, grid.data, kMostRanks));
+}
+
+// A module's check names the section that the module is usually configured by.
+void check_renamed(const std::string& usual, const std::string& name, const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& error) {
+    std::string text = error.what();
+    for (std::size_t at = text.find(usual); at != std::string::npos; at = text.find(usual, at + name.size()))
+      text.replace(at, usual.size(), name);
+    throw Error(error.code(), text);
+  }
 }
 
 // Each module's own check; the message gets the place of the key that it names.
@@ -99,6 +122,15 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
     check_size(settings.grid);
     settings.grid.check(ranks);
   });
+  check([&] {
+    if (!uses_reward_model(settings.run.phase)) return;
+    check_size(settings.reward_grid);
+    check_renamed("[grid]", "[reward_grid]", [&] { settings.reward_grid.check(ranks); });
+  });
+  check([&] {
+    if (settings.reward_model.layers > 0)
+      check_renamed("[model]", "[reward_model]", [&] { settings.reward_model.check(); });
+  });
   check([&] { settings.batch.check(); });
   check([&] { settings.optimizer.check(); });
   check([&] { settings.data.check(); });
@@ -111,6 +143,18 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
 }  // namespace
 
 bool uses_model(const std::string& phase) { return phase != "tokenize"; }
+
+bool uses_reward_model(const std::string& phase) { return phase == "ppo" || phase == "sft" || phase == "evaluate"; }
+
+ModelConfig model_of_deck(const std::string& effective_deck) {
+  const Deck deck(effective_deck, "deck of a checkpoint");
+  Settings settings;
+  for (const Key& key : deck_keys()) {
+    const DeckEntry* entry = key.section == "model" ? deck.find(key.full_name()) : nullptr;
+    if (entry != nullptr) key.set(settings, entry->value);
+  }
+  return settings.model;
+}
 
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks) {
   Deck deck(text, path);

@@ -25,6 +25,8 @@ struct Settings {
   DataConfig data;
   CheckpointConfig checkpoint;
   GenerateConfig generate;
+  ModelConfig reward_model;  // layers = 0: as its checkpoint says
+  GridConfig reward_grid;
   DeviceConfig device;
 };
 
@@ -33,7 +35,13 @@ struct Settings {
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks);
 Settings read_settings(const CommandLine& command, int ranks);  // reads the file: one rank alone
 
+// The [model] of an effective deck, as a checkpoint holds it; unchecked. Throws std::invalid_argument where a value is
+// of another version of the program.
+ModelConfig model_of_deck(const std::string& effective_deck);
+
 // Phases that train or run a model, and so need [model], [grid] and [batch] to fit together.
 bool uses_model(const std::string& phase);
+// Phases that look at a reward model beside their own.
+bool uses_reward_model(const std::string& phase);
 
 }  // namespace coxswain

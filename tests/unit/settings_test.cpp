@@ -78,7 +78,7 @@ TEST(Settings, NamesUnknownKeysAllAtOnce) {
             "a.ini:20: [modle] layers_ = 2 is no known key; did you mean [model] layers?\n"
             "a.ini:22: [run] xyzzyxyzzy = 1 is no known key; --help-deck run lists the keys of this section\n"
             "a.ini:24: [optimiser] frobnicate = 1 is no known key; use one of the sections run, model, grid, batch, "
-            "optimizer, data, checkpoint, generate, device");
+            "optimizer, data, checkpoint, generate, reward_model, reward_grid, device");
 }
 
 TEST(Settings, SaysWhatAValueMayBe) {
