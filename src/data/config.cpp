@@ -26,6 +26,13 @@ void DataConfig::check() const {
   if (!source.empty() && !synthetic()) parse_sources(source);
 }
 
+void ChatConfig::check() const {
+  if (!user_prefix.empty() && user_prefix == assistant_prefix) {
+    refuse(fmt::format("[chat] assistant_prefix = {} is also user_prefix; the two roles need different markers",
+                       escape(assistant_prefix)));
+  }
+}
+
 std::vector<std::string> parse_paths(const std::string& list) { return split(list, ','); }
 
 std::vector<DataSource> parse_sources(const std::string& list) {

@@ -7,6 +7,7 @@
 namespace coxswain {
 
 enum class TokenizerKind { bytes, gpt2 };
+enum class BadLine { stop, skip };  // what a line of a JSONL file that cannot be used does to the run
 
 // One part of a mixture: a token file, drawn from with this weight (they need not add up to one).
 struct DataSource {
@@ -26,6 +27,8 @@ struct DataConfig {
   std::string vocabulary_file;  // GPT-2's encoder.json (vocab.json)
   std::string merges_file;      // GPT-2's vocab.bpe (merges.txt)
 
+  BadLine on_bad_line = BadLine::stop;  // of prompts, demonstrations and comparisons
+
   // Phase tokenize.
   std::string input;              // text or JSONL files, separated by commas
   std::string output;             // token file to write
@@ -37,6 +40,22 @@ struct DataConfig {
   bool synthetic() const { return source == "synthetic"; }
 
   friend bool operator==(const DataConfig&, const DataConfig&) = default;
+};
+
+// How a conversation becomes text (data/conversation.h); the defaults are hh-rlhf's form. All empty but `stop`: a
+// prompt and its response stand one after the other, as InstructGPT had them. `<|endoftext|>` in one of these is that
+// token, which no text from a file can contain.
+struct ChatConfig {
+  std::string system_prefix;
+  std::string user_prefix = "\n\nHuman: ";
+  std::string turn_end;  // behind a system's or a user's text
+  std::string assistant_prefix = "\n\nAssistant:";
+  std::string response_start = " ";  // part of the response: GPT-2's words begin with their space
+  std::string stop;                  // behind a response; empty: the tokenizer's end-of-document token
+
+  void check() const;
+
+  friend bool operator==(const ChatConfig&, const ChatConfig&) = default;
 };
 
 // "a.h5:0.6, b.h5:0.4" -> paths and weights. Throws Error(usage) naming [data] source.

@@ -3,6 +3,7 @@
 #include "model/presets.h"
 #include "settings/key_builder.h"
 #include "settings/key_groups.h"
+#include "settings/key_table_rlhf.h"
 
 namespace coxswain {
 
@@ -153,6 +154,8 @@ void add_data(std::vector<Key>& keys) {
               {"", "of phases that read or write text", kFree})
       .text("vocabulary_file", &C::vocabulary_file, "a path", {"", "GPT-2's encoder.json (vocab.json)", kFree})
       .text("merges_file", &C::merges_file, "a path", {"", "GPT-2's vocab.bpe (merges.txt)", kFree})
+      .choice("on_bad_line", &C::on_bad_line, {{"stop", BadLine::stop}, {"skip", BadLine::skip}},
+              {"", "a line of a JSONL file that cannot be used: stop with code 65, or leave it out and say so", kFree})
       .text("input", &C::input, "paths, ...", {"", "tokenize: text or JSONL files", kFree})
       .text("output", &C::output, "a path", {"", "tokenize: token file to write", kFree})
       .text("json_key", &C::json_key, "a name", {"", "tokenize: field of a JSONL line that holds the text", kFree})
@@ -198,6 +201,7 @@ const std::vector<Section>& deck_sections() {
       {"batch", "what one step trains on"},
       {"optimizer", "AdamW and its learning rate"},
       {"data", "where tokens come from"},
+      {"chat", "how a conversation becomes text: role markers and the end of a response"},
       {"checkpoint", "when the run is saved"},
       {"generate", "sampling from a model"},
       {"reward_model", "shape of reward and value model; without layers: as the checkpoint says"},
@@ -216,6 +220,7 @@ const std::vector<Key>& deck_keys() {
     add_batch(all);
     add_optimizer(all);
     add_data(all);
+    add_chat_keys(all);
     add_checkpoint(all);
     add_generate(all);
     add_alignment_keys(all);

@@ -134,6 +134,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
   check([&] { settings.batch.check(); });
   check([&] { settings.optimizer.check(); });
   check([&] { settings.data.check(); });
+  check([&] { settings.chat.check(); });
   check([&] { settings.checkpoint.check(); });
   check([&] { settings.generate.check(); });
   check([&] { settings.device.check(); });

@@ -23,6 +23,7 @@ struct Settings {
   BatchConfig batch;
   OptimizerConfig optimizer;
   DataConfig data;
+  ChatConfig chat;
   CheckpointConfig checkpoint;
   GenerateConfig generate;
   ModelConfig reward_model;  // layers = 0: as its checkpoint says

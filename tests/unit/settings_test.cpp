@@ -70,6 +70,21 @@ TEST(Settings, TokenizeNeedsNoModel) {
   EXPECT_EQ(read_settings(deck, "a.ini", {}, 3).data.separator, "\n\n");
 }
 
+TEST(Settings, ReadsTheChatFormat) {
+  const Settings usual = read("");
+  EXPECT_EQ(usual.chat.user_prefix, "\n\nHuman: ");
+  EXPECT_EQ(usual.data.on_bad_line, BadLine::stop);
+  const Settings settings = read(
+      "[chat]\nuser_prefix = Q:\\x20\nturn_end = \\n\nassistant_prefix = A:\nstop =\n[data]\n"
+      "on_bad_line = skip\n");
+  EXPECT_EQ(settings.chat.user_prefix, "Q: ");
+  EXPECT_EQ(settings.chat.turn_end, "\n");
+  EXPECT_EQ(settings.chat.stop, "");
+  EXPECT_EQ(settings.data.on_bad_line, BadLine::skip);
+  EXPECT_EQ(refusal("[chat]\nuser_prefix = X:\nassistant_prefix = X:\n"),
+            "a.ini:17: [chat] assistant_prefix = X: is also user_prefix; the two roles need different markers");
+}
+
 TEST(Settings, NamesUnknownKeysAllAtOnce) {
   EXPECT_EQ(refusal("[batch]\nmirco = 4\n[grid]\nsteps = 3\n[modle]\nlayers_ = 2\n[run]\nxyzzyxyzzy = 1\n"
                     "[optimiser]\nfrobnicate = 1\n"),
@@ -78,7 +93,7 @@ TEST(Settings, NamesUnknownKeysAllAtOnce) {
             "a.ini:20: [modle] layers_ = 2 is no known key; did you mean [model] layers?\n"
             "a.ini:22: [run] xyzzyxyzzy = 1 is no known key; --help-deck run lists the keys of this section\n"
             "a.ini:24: [optimiser] frobnicate = 1 is no known key; use one of the sections run, model, grid, batch, "
-            "optimizer, data, checkpoint, generate, reward_model, reward_grid, device");
+            "optimizer, data, chat, checkpoint, generate, reward_model, reward_grid, device");
 }
 
 TEST(Settings, SaysWhatAValueMayBe) {
