@@ -28,13 +28,13 @@ std::vector<std::string> matching_files(const std::string& pattern) {
   return paths;
 }
 
-std::string read_text(const RawFile& file, std::int64_t start, std::int64_t end) {
+std::string read_text(const DiskFile& file, std::int64_t start, std::int64_t end) {
   std::string text(static_cast<std::size_t>(end - start), '\0');
   file.read(start, std::as_writable_bytes(std::span(text)));
   return text;
 }
 
-std::int64_t line_number(const RawFile& file, std::int64_t place) {
+std::int64_t line_number(const DiskFile& file, std::int64_t place) {
   std::int64_t lines = 1;
   for (std::int64_t start = 0; start < place; start += kLargestBlock) {
     const std::string text = read_text(file, start, std::min(place, start + kLargestBlock));
@@ -85,7 +85,7 @@ TextBlocks::TextBlocks(const std::vector<std::string>& paths, const Options& opt
 }
 
 void TextBlocks::add_file(const std::string& path) {
-  File file{.file = RawFile::open(path)};
+  File file{.file = DiskFile::open(path)};
   file.size = file.file.size();
   if (file.size == 0) throw Error(ExitCode::data, path + " is empty: take it out of [data] input");
   const std::string extension = std::filesystem::path(path).extension();
@@ -175,7 +175,7 @@ void TextBlocks::encode_lines(const File& file, std::int64_t start, std::string_
       const std::string document = document_of(line, options_.json_key, reason);
       if (!reason.empty()) {
         const std::int64_t number = line_number(file.file, start + static_cast<std::int64_t>(place));
-        throw Error(ExitCode::data, fmt::format("{}:{}: {}", file.file.path().string(), number, reason));
+        throw Error(ExitCode::data, fmt::format("{}:{}: {}", file.file.path(), number, reason));
       }
       if (!document.empty()) {
         tokenizer.encode(document, out.tokens);

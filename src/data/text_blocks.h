@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "data/tokenizer.h"
-#include "io/raw_file.h"
+#include "io/disk_file.h"
 
 namespace coxswain {
 
@@ -42,7 +42,7 @@ class TextBlocks {
 
  private:
   struct File {
-    RawFile file;
+    DiskFile file;
     std::int64_t size = 0;
     std::int64_t first_block = 0;
     bool json_lines = false;

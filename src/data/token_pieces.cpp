@@ -32,8 +32,8 @@ class Pieces {
       : token_bytes_(static_cast<std::int64_t>(TokenFileWriter::token_bytes(options.header.vocabulary))) {
     for (std::size_t r = 0; r < tables.size(); ++r) {
       const int rank = static_cast<int>(r);
-      tokens_.push_back(RawFile::open(piece_path(options.output, rank, "tokens")));
-      ends_.push_back(RawFile::open(piece_path(options.output, rank, "ends")));
+      tokens_.push_back(DiskFile::open(piece_path(options.output, rank, "tokens")));
+      ends_.push_back(DiskFile::open(piece_path(options.output, rank, "ends")));
       std::istringstream lines(tables[r]);
       for (Row row{.rank = rank}; lines >> row.block >> row.tokens >> row.documents;) rows_.push_back(row);
     }
@@ -77,7 +77,7 @@ class Pieces {
 
  private:
   std::int64_t token_bytes_ = 2, total_ = 0;
-  std::vector<RawFile> tokens_, ends_;
+  std::vector<DiskFile> tokens_, ends_;
   std::vector<Row> rows_;
 };
 
@@ -118,8 +118,8 @@ class EndWriter {
 
 PieceWriter::PieceWriter(const std::filesystem::path& output, int rank, int vocabulary)
     : vocabulary_(vocabulary),
-      tokens_(RawFile::create(piece_path(output, rank, "tokens"))),
-      ends_(RawFile::create(piece_path(output, rank, "ends"))) {}
+      tokens_(DiskFile::create(piece_path(output, rank, "tokens"))),
+      ends_(DiskFile::create(piece_path(output, rank, "ends"))) {}
 
 PieceWriter::~PieceWriter() {
   std::error_code ignored;

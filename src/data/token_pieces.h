@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/text_blocks.h"
-#include "io/raw_file.h"
+#include "io/disk_file.h"
 #include "io/token_file.h"
 
 namespace coxswain {
@@ -26,7 +26,7 @@ class PieceWriter {
 
  private:
   int vocabulary_ = 0;
-  RawFile tokens_, ends_;
+  DiskFile tokens_, ends_;
   std::int64_t token_bytes_ = 0, end_bytes_ = 0;
   std::string table_;
 };

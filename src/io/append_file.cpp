@@ -1,30 +1,21 @@
 #include "io/append_file.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <system_error>
 #include <utility>
 
-#include "base/error.h"
+#include "io/disk_file.h"
 
 namespace coxswain {
 
 namespace {
-
-[[noreturn]] void fail(const std::string& what, const std::filesystem::path& path, int error) {
-  const char* advice = "";
-  if (error == ENOSPC || error == EDQUOT) advice = "; free some space, or move run.directory, and run again";
-  if (error == EACCES || error == EPERM || error == EROFS || error == ENOTDIR || error == EEXIST)
-    advice = "; choose a run.directory that you can write";
-  throw Error(ExitCode::input_output, fmt::format("cannot {} {}: {}{}", what, path.string(), strerror(error), advice));
-}
 
 // Returns 0 or the errno that ended it.
 int write_all(int descriptor, std::string_view text) {
@@ -42,7 +33,7 @@ int write_all(int descriptor, std::string_view text) {
 
 AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("open", path_, errno);
+  if (descriptor_ < 0) fail_at_file("open", path_, errno);
 }
 
 AppendFile::AppendFile(AppendFile&& other) noexcept
@@ -65,15 +56,15 @@ void AppendFile::append(std::string_view text) {
   if (error == 0) return;
   // A line that did not fit leaves no half behind. If even this fails, the next start repairs the file.
   if (regular && ::ftruncate(descriptor_, before.st_size) != 0) errno = 0;
-  fail(fmt::format("append {} bytes to", text.size()), path_, error);
+  fail_at_file("append to", path_, error, static_cast<std::int64_t>(text.size()));
 }
 
 void AppendFile::sync() {
-  if (::fdatasync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) fail("sync", path_, errno);
+  if (::fdatasync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) fail_at_file("sync", path_, errno);
 }
 
 void AppendFile::truncate(std::int64_t bytes) {
-  if (::ftruncate(descriptor_, bytes) != 0) fail("shorten", path_, errno);
+  if (::ftruncate(descriptor_, bytes) != 0) fail_at_file("shorten", path_, errno);
 }
 
 std::string read_text_file(const std::filesystem::path& path) {
@@ -85,22 +76,23 @@ std::string read_text_file(const std::filesystem::path& path) {
 }
 
 void replace_text_file(const std::filesystem::path& path, std::string_view text) {
-  const std::filesystem::path temporary = path.string() + ".tmp";
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) fail("open", temporary, errno);
-  int error = write_all(descriptor, text);
-  if (error == 0 && ::fsync(descriptor) != 0 && errno != EINVAL) error = errno;
-  if (::close(descriptor) != 0 && error == 0) error = errno;
-  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
-  if (error == 0) return;
-  ::unlink(temporary.c_str());
-  fail(fmt::format("write {} bytes to", text.size()), path, error);
+  const std::string temporary = path.string() + ".tmp";
+  DiskFile file = DiskFile::create(temporary);
+  try {
+    file.write(0, std::as_bytes(std::span(text)));
+    file.sync();
+    file.close();
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_at_file("rename to", path, errno);
+  } catch (const Error&) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
 }
 
 void create_folder(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) fail("create the folder", path, error.value());
+  if (error) fail_at_file("create the folder", path, error.value());
 }
 
 }  // namespace coxswain

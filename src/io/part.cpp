@@ -7,6 +7,7 @@
 #include <future>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "io/disk_file.h"
 #include "io/fingerprint.h"
@@ -73,15 +74,15 @@ class RunningHash {
 FileHash write_boxes(const std::string& path, std::vector<PlacedBox> boxes, const Snapshot& snapshot) {
   std::sort(boxes.begin(), boxes.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
   constexpr std::int64_t kBlock = std::int64_t{4} << 20;
-  DiskFile file(path);
-  const std::int64_t bytes = file.bytes();
+  DiskFile file = DiskFile::modify(path);
+  const std::int64_t bytes = file.size();
   file.reserve(bytes);
   RunningHash hash;
   std::vector<char> gap;
   std::int64_t at = 0;
   const auto hash_gap = [&](std::int64_t end) {
     gap.resize(static_cast<std::size_t>(end - at));
-    file.read_at(at, gap.data(), end - at);
+    file.read(at, std::as_writable_bytes(std::span(gap)));
     hash.update(gap.data(), end - at);
     at = end;
   };
@@ -93,7 +94,8 @@ FileHash write_boxes(const std::string& path, std::vector<PlacedBox> boxes, cons
     for (std::int64_t done = 0; done < size; done += kBlock) {
       const std::int64_t block = std::min(kBlock, size - done);
       hash.update(memory + done, block);
-      file.write_at(placed.place + done, memory + done, block);
+      file.write(placed.place + done, {memory + done, static_cast<std::size_t>(block)});
+      file.send(placed.place + done, block);
     }
     at += size;
   }

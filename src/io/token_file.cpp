@@ -38,7 +38,7 @@ hdf5::File open_structure(const std::string& path) {
 void require_file(const std::filesystem::path& path) {
   std::int64_t size = 0;
   try {
-    size = RawFile::open(path).size();
+    size = DiskFile::open(path).size();
   } catch (const Error& error) {
     throw Error(error.code(), std::string(error.what()) + kAdvice + ", or correct the path in [data]");
   }
@@ -61,7 +61,7 @@ void TokenFile::refuse(const std::string& what) const { throw Error(ExitCode::da
 
 TokenFile::TokenFile(const std::filesystem::path& path) {
   require_file(path);
-  file_ = RawFile::open(path);
+  file_ = DiskFile::open(path);
   const hdf5::File structure = open_structure(path.string());
   for (const char* name : {"version", "tokenizer", "tokenizer_hash", "vocabulary", "end_of_document", "content_hash"}) {
     if (!structure.has_attribute("/", name)) refuse(fmt::format("no attribute {}, so no token file{}", name, kAdvice));
@@ -195,7 +195,7 @@ TokenFileWriter::TokenFileWriter(const std::filesystem::path& path, const TokenF
                    .file_offset();
   offsets_at_ =
       structure_.create_dataset("/document_offsets", hdf5::Element::i64, {header.documents + 1}).file_offset();
-  file_ = RawFile::modify(temporary_);
+  file_ = DiskFile::modify(temporary_);
   const std::int64_t zero = 0;
   file_.write(offsets_at_, std::as_bytes(std::span(&zero, 1)));
   offset_bytes_done_ = 8;

@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "io/disk_file.h"
 #include "io/hdf5_file.h"
-#include "io/raw_file.h"
 
 namespace coxswain {
 
@@ -39,7 +39,7 @@ class TokenFile {
 
   const TokenFileHeader& header() const { return header_; }
   const std::string& content_hash() const { return content_hash_; }
-  std::string path() const { return file_.path().string(); }
+  std::string path() const { return file_.path(); }
 
   // out.size() tokens from `first` on. An id outside the vocabulary is an Error(data).
   void read(std::int64_t first, std::span<std::int32_t> out) const;
@@ -51,7 +51,7 @@ class TokenFile {
   void check_offsets() const;
   [[noreturn]] void refuse(const std::string& what) const;
 
-  RawFile file_;
+  DiskFile file_;
   TokenFileHeader header_;
   std::string content_hash_;
   std::int64_t tokens_at_ = 0, offsets_at_ = 0;  // bytes from the start of the file
@@ -82,7 +82,7 @@ class TokenFileWriter {
   std::filesystem::path path_, temporary_;
   TokenFileHeader header_;
   hdf5::File structure_;
-  RawFile file_;
+  DiskFile file_;
   std::int64_t tokens_at_ = 0, offsets_at_ = 0;
   std::int64_t token_bytes_done_ = 0, offset_bytes_done_ = 0;
   std::unique_ptr<XXH3_state_t, FreeHash> hash_;
