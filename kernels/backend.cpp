@@ -250,6 +250,39 @@ void Backend::cross_entropy_gradient(TensorView targets, TensorView log_sum_exp,
   });
 }
 
+// ---- losses of alignment
+
+void Backend::policy_loss(const PolicyLoss& op) {
+  checks::policy_loss(op);
+  Measure(*this, "policy_loss", 0, traffic(op.token_loss, op.old_log_probs, op.advantages, op.weights, op.gradient))
+      .run([&] { do_policy_loss(op); });
+}
+
+void Backend::value_loss(const ValueLoss& op) {
+  checks::value_loss(op);
+  Measure(*this, "value_loss", 0, traffic(op.values, op.old_values, op.returns, op.weights, op.gradient)).run([&] {
+    do_value_loss(op);
+  });
+}
+
+void Backend::ranking_loss(const RankingLoss& op) {
+  checks::ranking_loss(op);
+  Measure(*this, "ranking_loss", 0, traffic(op.scores, op.ranks, op.group_weights, op.gradient)).run([&] {
+    do_ranking_loss(op);
+  });
+}
+
+void Backend::scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out) {
+  checks::scalar_projection(y, w, bias, out);
+  Measure(*this, "scalar_projection", 0, traffic(y, w, bias, out)).run([&] { do_scalar_projection(y, w, bias, out); });
+}
+
+void Backend::scalar_projection_gradient(const ScalarProjectionGradient& op) {
+  checks::scalar_projection_gradient(op);
+  Measure(*this, "scalar_projection_gradient", 0, traffic(op.dout, op.y, op.w, op.dy, op.dw, op.dw, op.dbias, op.dbias))
+      .run([&] { do_scalar_projection_gradient(op); });
+}
+
 // ---- sums, updates, random
 
 void Backend::add(TensorView a, TensorView b, TensorView sum) {
@@ -260,6 +293,11 @@ void Backend::add(TensorView a, TensorView b, TensorView sum) {
 void Backend::weighted_sum(TensorView x, TensorView weight, TensorView out) {
   checks::weighted_sum(x, weight, out);
   Measure(*this, "weighted_sum", 0, traffic(x, weight, out)).run([&] { do_weighted_sum(x, weight, out); });
+}
+
+void Backend::blend(TensorView x, double weight, TensorView target) {
+  checks::blend(x, target);
+  Measure(*this, "blend", 0, traffic(x, target, target)).run([&] { do_blend(x, weight, target); });
 }
 
 void Backend::sum_of_squares(TensorView x, std::int64_t block, TensorView out) {

@@ -30,6 +30,7 @@ enum class LinearProduct { forward, input_gradient, weight_gradient };
 
 enum class NormKind { layer, rms };
 enum class Activation { none, gelu, silu };  // gelu is the tanh form of GPT-2
+enum class RankingKind { pairwise, best_of_n };
 
 // A family of random numbers: Philox 4x32-10, counter = global element index, key = (seed, stream).
 struct RandomKey {
@@ -175,9 +176,50 @@ class Backend {
   void cross_entropy_gradient(TensorView targets, TensorView log_sum_exp, TensorView weight, std::int64_t first_column,
                               std::int64_t valid, TensorView logits);
 
+  // ---- losses of alignment: sums over rows whose weights already hold the divisor. A row (group) of weight 0 is
+  // padding: its gradient is 0 whatever its other numbers are. Terms are sums in double, rows in order.
+  // Clipped policy gradient of PPO: r = exp(-token_loss - old_log_prob),
+  // loss = sum of weight max(-advantage r, -advantage clip(r, 1 - clip, 1 + clip)).
+  struct PolicyLoss {
+    TensorView token_loss, old_log_probs;  // f32 [m]: -log p of the token now, log p when it was sampled
+    TensorView advantages, weights;        // f32 [m]
+    double clip = 0.2;
+    TensorView gradient;  // out f32 [m]: dloss / dtoken_loss
+    TensorView terms;     // out f64 [4]: loss; sums of weight times: clipping is active, r - 1 - log r, token_loss
+  };
+  void policy_loss(const PolicyLoss& op);
+  // Clipped value loss: 1/2 sum of weight max((v - R)^2, (clip(v, old - clip, old + clip) - R)^2).
+  struct ValueLoss {
+    TensorView values, old_values;  // f32 [m]: now, and when the response was scored
+    TensorView returns, weights;    // f32 [m]
+    double clip = 0;                // 0: none
+    TensorView gradient;            // out f32 [m]: dloss / dvalues
+    TensorView terms;               // out f64 [2]: loss, sum of weight where clipping is active
+  };
+  void value_loss(const ValueLoss& op);
+  // Loss of a reward model on groups of up to k ranked responses; see cpu/ranking_loss.cpp for the formulas.
+  struct RankingLoss {
+    RankingKind kind = RankingKind::pairwise;
+    TensorView scores;         // f32 [groups, k]
+    TensorView ranks;          // i32 [groups, k]: 1 the best, equal for a tie, 0 absent
+    TensorView group_weights;  // f32 [groups]
+    TensorView gradient;       // out f32 [groups, k]: dloss / dscores
+    TensorView terms;          // out f64 [3]: loss, comparisons that count, those that the scores get right
+  };
+  void ranking_loss(const RankingLoss& op);
+  void scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out);  // out f32 [m] = y w + bias
+  struct ScalarProjectionGradient {
+    TensorView dout;       // f32 [m]
+    TensorView y, w;       // [m, h], [h]
+    TensorView dy;         // out [m, h]
+    TensorView dw, dbias;  // += [h], [1] FP32; dbias may be empty
+  };
+  void scalar_projection_gradient(const ScalarProjectionGradient& op);
+
   // ---- sums and updates
   void add(TensorView a, TensorView b, TensorView sum);                // dense, one type; sum may be a or b
   void weighted_sum(TensorView x, TensorView weight, TensorView out);  // f32 [n], f32 [n] -> f64 [1], one fixed order
+  void blend(TensorView x, double weight, TensorView target);          // f32 [n]: target += weight (x - target)
   // out[i] = sum of squares of x[i * block, (i + 1) * block) in double; f32 [n] -> f64 [ceil(n / block)]
   void sum_of_squares(TensorView x, std::int64_t block, TensorView out);
   // gradient, master, moments: f32 [n]. working: empty, or bf16 [n] that receives the rounded new master.
@@ -241,8 +283,14 @@ class Backend {
   virtual void do_cross_entropy_combine(TensorView stats, TensorView loss, TensorView log_sum_exp) = 0;
   virtual void do_cross_entropy_gradient(TensorView targets, TensorView log_sum_exp, TensorView weight,
                                          std::int64_t first_column, std::int64_t valid, TensorView logits) = 0;
+  virtual void do_policy_loss(const PolicyLoss& op) = 0;
+  virtual void do_value_loss(const ValueLoss& op) = 0;
+  virtual void do_ranking_loss(const RankingLoss& op) = 0;
+  virtual void do_scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out) = 0;
+  virtual void do_scalar_projection_gradient(const ScalarProjectionGradient& op) = 0;
   virtual void do_add(TensorView a, TensorView b, TensorView sum) = 0;
   virtual void do_weighted_sum(TensorView x, TensorView weight, TensorView out) = 0;
+  virtual void do_blend(TensorView x, double weight, TensorView target) = 0;
   virtual void do_sum_of_squares(TensorView x, std::int64_t block, TensorView out) = 0;
   virtual void do_adamw(const AdamW& op) = 0;
   virtual void do_normal(const NormalFill& op) = 0;

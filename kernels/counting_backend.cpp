@@ -44,8 +44,14 @@ class CountingBackend final : public Backend {
   void do_cross_entropy_stats(TensorView, TensorView, std::int64_t, std::int64_t, TensorView) override {}
   void do_cross_entropy_combine(TensorView, TensorView, TensorView) override {}
   void do_cross_entropy_gradient(TensorView, TensorView, TensorView, std::int64_t, std::int64_t, TensorView) override {}
+  void do_policy_loss(const PolicyLoss&) override {}
+  void do_value_loss(const ValueLoss&) override {}
+  void do_ranking_loss(const RankingLoss&) override {}
+  void do_scalar_projection(TensorView, TensorView, TensorView, TensorView) override {}
+  void do_scalar_projection_gradient(const ScalarProjectionGradient&) override {}
   void do_add(TensorView, TensorView, TensorView) override {}
   void do_weighted_sum(TensorView, TensorView, TensorView) override {}
+  void do_blend(TensorView, double, TensorView) override {}
   void do_sum_of_squares(TensorView, std::int64_t, TensorView) override {}
   void do_adamw(const AdamW&) override {}
   void do_normal(const NormalFill&) override {}

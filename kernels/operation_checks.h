@@ -32,8 +32,14 @@ void cross_entropy_stats(const TensorView& logits, const TensorView& targets, st
 void cross_entropy_combine(const TensorView& stats, const TensorView& loss, const TensorView& log_sum_exp);
 void cross_entropy_gradient(const TensorView& targets, const TensorView& log_sum_exp, const TensorView& weight,
                             std::int64_t valid, const TensorView& logits);
+void policy_loss(const Backend::PolicyLoss& op);
+void value_loss(const Backend::ValueLoss& op);
+void ranking_loss(const Backend::RankingLoss& op);
+void scalar_projection(const TensorView& y, const TensorView& w, const TensorView& bias, const TensorView& out);
+void scalar_projection_gradient(const Backend::ScalarProjectionGradient& op);
 void add(const TensorView& a, const TensorView& b, const TensorView& sum);
 void weighted_sum(const TensorView& x, const TensorView& weight, const TensorView& out);
+void blend(const TensorView& x, const TensorView& target);
 void sum_of_squares(const TensorView& x, std::int64_t block, const TensorView& out);
 void adamw(const Backend::AdamW& op);
 void normal(const Backend::NormalFill& op);

@@ -45,8 +45,14 @@ class CpuBackend final : public Backend {
   void do_cross_entropy_combine(TensorView stats, TensorView loss, TensorView log_sum_exp) override;
   void do_cross_entropy_gradient(TensorView targets, TensorView log_sum_exp, TensorView weight,
                                  std::int64_t first_column, std::int64_t valid, TensorView logits) override;
+  void do_policy_loss(const PolicyLoss& op) override;
+  void do_value_loss(const ValueLoss& op) override;
+  void do_ranking_loss(const RankingLoss& op) override;
+  void do_scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out) override;
+  void do_scalar_projection_gradient(const ScalarProjectionGradient& op) override;
   void do_add(TensorView a, TensorView b, TensorView sum) override;
   void do_weighted_sum(TensorView x, TensorView weight, TensorView out) override;
+  void do_blend(TensorView x, double weight, TensorView target) override;
   void do_sum_of_squares(TensorView x, std::int64_t block, TensorView out) override;
   void do_adamw(const AdamW& op) override;
   void do_normal(const NormalFill& op) override;

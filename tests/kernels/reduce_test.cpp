@@ -49,6 +49,35 @@ TEST(Reduce, WeightedSum) {
   EXPECT_EQ(out[0], 0.5 * (1 + 2 + 3 + 5));
 }
 
+TEST(Reduce, BlendIsAnExponentialMovingAverage) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  Host<float> x({2}), average({2});
+  x.values() = {1.0f, -2.0f}, average.values() = {3.0f, -2.0f};
+  backend->blend(x, 0.25, average);  // 3 + (1 - 3) / 4; what is there already stays
+  EXPECT_EQ(average[0], 2.5f);
+  EXPECT_EQ(average[1], -2.0f);
+  backend->blend(x, 0.25, average);  // 2.5 - 1.5 / 4
+  EXPECT_EQ(average[0], 2.125f);
+  backend->blend(x, 1.0, average);
+  EXPECT_TRUE(average.same_bits(x));
+}
+
+TEST(Reduce, BlendAtAnyNumberOfThreadsAndPlaces) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::int64_t n = 20003;
+  Host<float> x = Host<float>::random({n}, 1), first;
+  testing::on_one_and_two_threads([&](int threads) {
+    Host<float> average = Host<float>::random({n}, 2), part = average;
+    backend->blend(x, 0.008, average);
+    if (threads == 1) first = average;
+    EXPECT_TRUE(average.same_bits(first));
+    for (std::int64_t i = 0; i < n; i += 1000) {  // one element alone, at another place in the vector
+      backend->blend(x.view().slice(0, i, 1), 0.008, part.view().slice(0, i, 1));
+      ASSERT_EQ(part[i], average[i]);
+    }
+  });
+}
+
 TEST(Reduce, BiasGradientAtAnyNumberOfThreads) {
   const std::unique_ptr<Backend> backend = make_cpu_backend();
   Host<bf16> dy = Host<bf16>::random({300, 517}, 1);
