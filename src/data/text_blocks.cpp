@@ -1,13 +1,13 @@
 #include "data/text_blocks.h"
 
 #include <fmt/format.h>
-#include <glob.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "data/input_files.h"
 
 namespace coxswain {
 
@@ -16,17 +16,6 @@ namespace {
 constexpr std::int64_t kSmallestBlock = 64 << 10, kLargestBlock = 1 << 20;
 constexpr std::int64_t kBlocksWanted = 256;
 constexpr std::int64_t kSearched = 64 << 10;  // bytes looked through at a time for a place to cut
-
-std::vector<std::string> matching_files(const std::string& pattern) {
-  if (pattern.find_first_of("*?[") == std::string::npos || std::filesystem::exists(pattern)) return {pattern};
-  glob_t found{};
-  const int status = ::glob(pattern.c_str(), 0, nullptr, &found);
-  std::vector<std::string> paths;
-  if (status == 0) paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  ::globfree(&found);
-  if (paths.empty()) throw Error(ExitCode::data, fmt::format("no file matches [data] input {}", pattern));
-  return paths;
-}
 
 std::string read_text(const DiskFile& file, std::int64_t start, std::int64_t end) {
   std::string text(static_cast<std::size_t>(end - start), '\0');
@@ -73,7 +62,7 @@ void end_document(const Tokenizer& tokenizer, EncodedBlock& out) {
 
 TextBlocks::TextBlocks(const std::vector<std::string>& paths, const Options& options) : options_(options) {
   for (const std::string& pattern : paths) {
-    for (const std::string& path : matching_files(pattern)) add_file(path);
+    for (const std::string& path : matching_files(pattern, "[data] input")) add_file(path);
   }
   if (options_.block_bytes <= 0) {
     options_.block_bytes = std::clamp(bytes_ / kBlocksWanted, kSmallestBlock, kLargestBlock);

@@ -1,0 +1,82 @@
+#include "data/prompts.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/text.h"
+#include "data/input_files.h"
+#include "data/utf8.h"
+
+namespace coxswain {
+
+namespace {
+
+bool is_json(const std::string& path) {
+  const std::string extension = std::filesystem::path(path).extension();
+  return extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
+}
+
+PromptRecord encoded(const Record& record, const Reading& reading) {
+  reading.chat.check_texts(record.prompt);
+  PromptRecord out{.tokens = reading.chat.encode_prompt(record.prompt),
+                   .text = plain_text(record.prompt),
+                   .user = record.user,
+                   .id = record.id,
+                   .source = record.source};
+  if (static_cast<std::int64_t>(out.tokens.size()) > reading.most_tokens) {
+    throw UnusableRecord(fmt::format("prompt of more than {} tokens", reading.most_tokens));
+  }
+  return out;
+}
+
+void require_utf8(std::string_view line) {
+  for (std::size_t place = 0; place < line.size();) {
+    const int length = utf8_length(line, place);
+    if (length == 0) throw UnusableRecord("not UTF-8");
+    place += static_cast<std::size_t>(length);
+  }
+}
+
+void read_plain(const std::string& path, const Reading& reading, Prompts& prompts) {
+  const std::string text = read_on_every_rank(path, reading.files.key, reading.world);
+  std::int64_t number = 0;
+  for (std::size_t place = 0; place < text.size(); ++number) {
+    const std::size_t end = std::min(text.find('\n', place), text.size());
+    std::string line = text.substr(place, end - place);
+    place = end + 1;
+    if (line.ends_with('\r')) line.pop_back();
+    if (trim(line).empty()) continue;
+    ++prompts.counts.records;
+    try {
+      require_utf8(line);
+      Record record;
+      record.prompt = {{Role::user, line}};
+      prompts.records.push_back(encoded(record, reading));
+    } catch (const UnusableRecord& why) {
+      prompts.counts.dropped.add(why.what(), fmt::format("{}:{}", path, number + 1));
+    }
+  }
+}
+
+}  // namespace
+
+Prompts read_prompts(const Reading& reading) {
+  Prompts prompts;
+  Reading one = reading;
+  for (const std::string& pattern : parse_paths(reading.files.paths)) {
+    for (const std::string& path : matching_files(pattern, reading.files.key)) {
+      one.files.paths = path;
+      if (is_json(path)) {
+        read_as(RecordKind::prompts, one, prompts.counts,
+                [&](Record& record, const std::string&) { prompts.records.push_back(encoded(record, reading)); });
+      } else {
+        read_plain(path, reading, prompts);
+      }
+    }
+  }
+  finish_reading(prompts.records.size(), RecordKind::prompts, reading, prompts.counts);
+  return prompts;
+}
+
+}  // namespace coxswain
