@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -31,7 +32,7 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
       context_{backend, grid, config_.model},
       model_(context_, ModelUse::inference),
       weights_(model_),
-      generator_(model_, config_.length),
+      generator_(model_, {.slots = 1, .context = std::min(config_.length, config_.model.context)}),
       tokenizer_(make_tokenizer(config_.data)),
       prompts_(read_prompts(config_.generate)) {
   if (tokenizer_->vocabulary_size() > config_.model.vocabulary)
@@ -41,18 +42,21 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
 
 StepReport Generate::run_step() {
   const auto index = responses_.size();
-  std::vector<std::int32_t> prompt = tokenizer_->encode(prompts_[index]);
-  if (prompt.empty()) prompt.push_back(tokenizer_->end_of_document());
+  GenerationRequest request;
+  request.prompt = tokenizer_->encode(prompts_[index]);
+  if (request.prompt.empty()) request.prompt.push_back(tokenizer_->end_of_document());
+  request.prompt_index = static_cast<std::int64_t>(index);
   Sampling sampling;
   sampling.seed = config_.run.seed;
   sampling.temperature = config_.generate.temperature;
   sampling.max_new_tokens = config_.generate.max_new_tokens;
-  sampling.stop_token = tokenizer_->end_of_document();
-  std::vector<std::int32_t> response = generator_.respond(prompt, static_cast<std::int64_t>(index), sampling);
+  sampling.stop_tokens = {tokenizer_->end_of_document()};
+  GeneratedResponse generated = generator_.respond({request}, sampling).front();
+  std::vector<std::int32_t>& response = generated.tokens;
   StepReport report;
   report.tokens = static_cast<std::int64_t>(response.size());
   token_counts_.push_back(report.tokens);
-  if (!response.empty() && response.back() == sampling.stop_token) response.pop_back();
+  if (generated.finish_reason == FinishReason::stop) response.pop_back();
   responses_.push_back(tokenizer_->decode(response));
   return report;
 }

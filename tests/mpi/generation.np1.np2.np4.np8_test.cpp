@@ -1,0 +1,116 @@
+// Law 1 of generation: every grid that fits the ranks, in any order of the requests, gives the responses of one rank,
+// bit for bit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "mpi_test.h"
+#include "rl/generator.h"
+#include "train/master_weights.h"
+
+namespace coxswain {
+namespace {
+
+ModelConfig small_model(const std::string& family, Precision precision) {
+  ModelConfig model;
+  model.layers = 4;
+  model.hidden = 16;
+  model.heads = 4;
+  model.vocabulary = 75;
+  model.context = 24;
+  model.vocabulary_multiple = 8;
+  model.initial_deviation = 0.3;
+  model.precision = precision;
+  model.dropout = 0.1;
+  if (family == "gpt1") model.norm_position = NormPosition::post;
+  if (family == "gpt3") model.banded_layers = BandedLayers::alternate;
+  model.band = 4;
+  if (family == "llama") {
+    model.norm = NormKind::rms;
+    model.activation = Activation::silu;
+    model.gated = true;
+    model.kv_heads = 2;
+    model.positions = PositionKind::rotary;
+    model.bias = false;
+    model.tied_embeddings = false;
+  }
+  model.check();
+  return model;
+}
+
+// Prompts of 1 to 11 tokens, two samples of each.
+std::vector<GenerationRequest> some_requests(int vocabulary) {
+  std::vector<GenerationRequest> requests;
+  for (int prompt = 0; prompt < 9; ++prompt)
+    for (int sample = 0; sample < 2; ++sample) {
+      GenerationRequest request{{}, prompt, sample};
+      for (int i = 0; i <= prompt * 5 % 11; ++i) request.prompt.push_back((prompt * 31 + i * 17) % vocabulary);
+      requests.push_back(std::move(request));
+    }
+  return requests;
+}
+
+Sampling some_sampling() {
+  Sampling sampling;
+  sampling.seed = 3;
+  sampling.step = 2;
+  sampling.temperature = 1.1;
+  sampling.min_new_tokens = 2;
+  sampling.max_new_tokens = 9;
+  sampling.stop_tokens = {7, 20, 33};
+  sampling.stop_sequences = {{5, 6}};
+  return sampling;
+}
+
+std::vector<GeneratedResponse> respond(const ModelConfig& config, const ProcessGrid& grid,
+                                       const GeneratorConfig& generator_config,
+                                       const std::vector<GenerationRequest>& requests, const Sampling& sampling) {
+  const auto backend = make_cpu_backend();
+  const ModelContext context{*backend, grid, config};
+  Model model(context, ModelUse::inference);
+  MasterWeights(model).initialise(5);
+  return Generator(model, generator_config).respond(requests, sampling);
+}
+
+void expect_same(const std::vector<GeneratedResponse>& actual, const std::vector<GeneratedResponse>& expected,
+                 const std::string& where) {
+  ASSERT_EQ(actual.size(), expected.size()) << where;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_EQ(actual[i].tokens, expected[i].tokens) << where << " response " << i;
+    EXPECT_EQ(actual[i].log_probability, expected[i].log_probability) << where << " response " << i;
+    EXPECT_EQ(actual[i].finish_reason, expected[i].finish_reason) << where << " response " << i;
+  }
+}
+
+class GenerationLawOne : public testing::TestWithParam<std::string> {};
+
+TEST_P(GenerationLawOne, EveryGridGivesTheBitsOfOneRank) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    const ModelConfig config = small_model(GetParam(), precision);
+    const auto requests = some_requests(config.vocabulary);
+    GridConfig shape;
+    shape.tensor_shards = 2;
+    shape.data = 1;
+    shape.check(1);
+    const auto serial = respond(config, ProcessGrid::planned(shape, 0), {}, requests, some_sampling());
+    for (int tensor = 1; tensor <= 2; ++tensor)
+      for (int pipeline = 1; pipeline <= 4; pipeline *= 2)
+        for (const int virtual_stages : {1, 2}) {
+          if (world().size() % (tensor * pipeline) != 0 || pipeline * virtual_stages > config.layers) continue;
+          GridConfig parallel = shape;
+          parallel.tensor = tensor;
+          parallel.pipeline = pipeline;
+          parallel.data = world().size() / (tensor * pipeline);
+          parallel.data_shards = 0;
+          parallel.virtual_stages = virtual_stages;
+          const ProcessGrid grid(world(), parallel);
+          expect_same(respond(config, grid, {.slots = 3, .prompt_chunk = 4}, requests, some_sampling()), serial,
+                      grid.coordinates());
+        }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, GenerationLawOne, testing::Values("gpt1", "gpt2", "gpt3", "llama"));
+
+}  // namespace
+}  // namespace coxswain
