@@ -1,6 +1,7 @@
 #include "model/head.h"
 
 #include "model/language_head.h"
+#include "model/scalar_head.h"
 
 namespace coxswain {
 
@@ -16,6 +17,9 @@ Tensor Head::normalise_backward(Tensor dy, Saved& saved) {
   return norm_ ? norm_->backward(dy, {}, saved.norm) : std::move(dy);
 }
 
-std::unique_ptr<Head> make_head(const ModelContext& context) { return std::make_unique<LanguageHead>(context); }
+std::unique_ptr<Head> make_head(const ModelContext& context) {
+  if (context.config.head == HeadKind::scalar) return std::make_unique<ScalarHead>(context);
+  return std::make_unique<LanguageHead>(context);
+}
 
 }  // namespace coxswain

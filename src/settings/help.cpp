@@ -81,7 +81,7 @@ std::string help_deck_markdown(const std::string& name) {
 std::string effective_deck(const Settings& settings) {
   std::string out = "# Every key with the value that this run uses.\n";
   for (const Section& section : deck_sections()) {
-    if (section.name.starts_with("reward_") && !uses_reward_model(settings.run.phase)) continue;
+    if (!has_use_for(section.name, settings.run.phase)) continue;
     out += fmt::format("\n[{}]  # {}\n", section.name, section.help);
     for (const Key* key : keys_of(section)) {
       out += fmt::format("{:<45}  # {}\n", fmt::format("{} = {}", key->name, key->get(settings)), meaning(*key));

@@ -15,7 +15,7 @@ constexpr Range kSize{.least = 0, .most = 1e6};  // so that no count of paramete
 void add_run(std::vector<Key>& keys) {
   using C = RunConfig;
   std::vector<std::pair<std::string, std::string>> phases;
-  for (const char* phase : {"pretrain", "tokenize", "generate", "benchmark"}) phases.emplace_back(phase, phase);
+  for (const char* phase : {"pretrain", "tokenize", "generate", "benchmark", "ppo"}) phases.emplace_back(phase, phase);
   SectionBuilder<C>(keys, "run", &Settings::run)
       .choice("phase", &C::phase, phases, {"", "what to do"})
       .text("directory", &C::directory, "a folder", {"", "run directory: all that the run writes", kFree})
@@ -126,6 +126,8 @@ void add_optimizer(std::vector<Key>& keys) {
               {"", "floor of the schedule, as a share of the peak", kFree})
       .number("warmup_steps", &C::warmup_steps, kNotNegative, {"steps", "of linear warm-up from 0", kFree})
       .number("warmup_tokens", &C::warmup_tokens, kNotNegative, {"tokens", "the same, in tokens", kFree})
+      .number("warmup_start", &C::warmup_start, {.least = 0, .most = 1},
+              {"", "where the warm-up begins, as a share of the peak", kFree})
       .number("decay_steps", &C::decay_steps, kNotNegative,
               {"steps", "from the start to the floor; if both are 0: run.steps", kFree})
       .number("decay_tokens", &C::decay_tokens, kNotNegative, {"tokens", "the same, in tokens", kFree})
@@ -206,6 +208,7 @@ const std::vector<Section>& deck_sections() {
       {"generate", "sampling from a model"},
       {"reward_model", "shape of reward and value model; without layers: as the checkpoint says"},
       {"reward_grid", "how the same ranks share the reward and the value model"},
+      {"ppo", "proximal policy optimization, with pre-training text (PPO-ptx) or without"},
       {"device", "processor"},
   };
   return sections;

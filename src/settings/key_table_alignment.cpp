@@ -4,9 +4,63 @@
 
 namespace coxswain {
 
+namespace {
+
+constexpr auto kFree = OnRestart::free;
+constexpr Range kShare{.least = 0, .most = 1};
+
+void add_ppo_sources(std::vector<Key>& keys) {
+  using C = PpoConfig;
+  SectionBuilder<C>(keys, "ppo", &Settings::ppo)
+      .text("prompts", &C::prompts, "a path", {"", "JSONL of prompts to learn from"})
+      .text("reward_model", &C::reward_model, "a folder", {"", "run directory or checkpoint of phase reward", kFree})
+      .text("value_model", &C::value_model, "a folder, or empty",
+            {"", "what the value model begins as; empty: the reward model", kFree})
+      .text("reference", &C::reference, "a folder, or empty",
+            {"", "what the policy must stay near; empty: run.initialize_from", kFree})
+      .number("pretrain_coefficient", &C::pretrain_coefficient, kNotNegative,
+              {"", "of the gradient on data.source beside PPO's (PPO-ptx); 0: none"})
+      .number("pretrain_per_episode", &C::pretrain_per_episode, kFromOne,
+              {"sequences", "of data.source for each episode of a minibatch"})
+      .number("average_decay", &C::average_decay, {.least = 0, .most = 1, .open_most = true},
+              {"", "of the moving average of the policy's weights; 0: none"})
+      .flag("park_models", &C::park_models,
+            {"", "reference and reward model wait in host memory while they are not at work", kFree});
+}
+
+void add_ppo_method(std::vector<Key>& keys) {
+  using C = PpoConfig;
+  SectionBuilder<C>(keys, "ppo", &Settings::ppo)
+      .number("episodes", &C::episodes, kFromOne, {"episodes", "of one rollout"})
+      .number("minibatch", &C::minibatch, kFromOne, {"episodes", "of one update, which is one step of the run"})
+      .number("inner_epochs", &C::inner_epochs, kFromOne, {"", "passes over a rollout"})
+      .number("clip", &C::clip, kPositive, {"", "of the ratio of probabilities: to 1 - clip ... 1 + clip"})
+      .number("value_clip", &C::value_clip, kNotNegative, {"", "of a value's change; 0: none"})
+      .number("value_learning_rate", &C::value_learning_rate, kPositive,
+              {"", "of the value model; follows the schedule of [optimizer]", kFree})
+      .number("kl_coefficient", &C::kl_coefficient, kNotNegative,
+              {"", "per-token penalty against the reference; where it starts if kl_target is given"})
+      .number("kl_target", &C::kl_target, kNotNegative,
+              {"nats", "a response, that the coefficient is steered to; 0: it stays as it is"})
+      .number("kl_horizon", &C::kl_horizon, kPositive, {"episodes", "over which the coefficient is steered"})
+      .number("discount", &C::discount, kShare, {"", "gamma of the advantage estimator"})
+      .number("gae_lambda", &C::gae_lambda, kShare, {"", "lambda of the advantage estimator"})
+      .flag("whiten_rewards", &C::whiten_rewards, {"", "rewards to variance 1 over the rollout, mean kept"})
+      .flag("whiten_advantages", &C::whiten_advantages, {"", "advantages to mean 0, variance 1 over the rollout"})
+      .number("score_clip", &C::score_clip, kNotNegative, {"", "of a score's size; 0: none"})
+      .choice("missing_end", &C::missing_end, {{"as_scored", MissingEnd::as_scored}, {"fixed", MissingEnd::fixed}},
+              {"", "score of a response that max_new_tokens cut off: the reward model's, or missing_end_score"})
+      .number("missing_end_score", &C::missing_end_score, {.least = -1e300},
+              {"", "score of such a response where missing_end = fixed"});
+}
+
+}  // namespace
+
 void add_alignment_keys(std::vector<Key>& keys) {
   add_model(keys, "reward_model", &Settings::reward_model);
   add_grid(keys, "reward_grid", &Settings::reward_grid);
+  add_ppo_sources(keys);
+  add_ppo_method(keys);
 }
 
 }  // namespace coxswain

@@ -137,6 +137,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
   check([&] { settings.chat.check(); });
   check([&] { settings.checkpoint.check(); });
   check([&] { settings.generate.check(); });
+  if (settings.run.phase == "ppo") check([&] { settings.ppo.check(); });
   check([&] { settings.device.check(); });
   stop_at(mistakes);
 }
@@ -155,6 +156,11 @@ ModelConfig model_of_deck(const std::string& effective_deck) {
     if (entry != nullptr) key.set(settings, entry->value);
   }
   return settings.model;
+}
+
+bool has_use_for(const std::string& section, const std::string& phase) {
+  if (section.starts_with("reward_")) return uses_reward_model(phase);
+  return section != "ppo" || phase == "ppo";
 }
 
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks) {

@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "parallel/process_grid.h"
 #include "phases/config.h"
+#include "rl/ppo_config.h"
 #include "settings/command_line.h"
 #include "train/config.h"
 
@@ -28,6 +29,7 @@ struct Settings {
   GenerateConfig generate;
   ModelConfig reward_model;  // layers = 0: as its checkpoint says
   GridConfig reward_grid;
+  PpoConfig ppo;
   DeviceConfig device;
 };
 
@@ -44,5 +46,7 @@ ModelConfig model_of_deck(const std::string& effective_deck);
 bool uses_model(const std::string& phase);
 // Phases that look at a reward model beside their own.
 bool uses_reward_model(const std::string& phase);
+// Whether the phase reads the section; the effective deck leaves the others out.
+bool has_use_for(const std::string& section, const std::string& phase);
 
 }  // namespace coxswain

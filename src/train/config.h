@@ -31,8 +31,9 @@ enum class NanPolicy { stop, skip };                   // a step whose loss or g
 struct OptimizerConfig {
   double learning_rate = 3e-4;    // peak
   double minimum_ratio = 0.1;     // floor of the schedule, as a share of the peak
-  std::int64_t warmup_steps = 0;  // linear from 0; in steps or in tokens, not both
+  std::int64_t warmup_steps = 0;  // linear; in steps or in tokens, not both
   std::int64_t warmup_tokens = 0;
+  double warmup_start = 0;       // where the warm-up begins, as a share of the peak
   std::int64_t decay_steps = 0;  // end of the decay, counted from the start; both 0: run.steps
   std::int64_t decay_tokens = 0;
   RateSchedule schedule = RateSchedule::cosine;

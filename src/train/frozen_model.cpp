@@ -7,4 +7,6 @@ FrozenModel::FrozenModel(const ModelConfig& config, const ProcessGrid& grid, Bac
 
 void FrozenModel::load(Archive& archive, const std::string& prefix) { MasterWeights(model_).load(archive, prefix); }
 
+void FrozenModel::initialise(std::uint64_t seed) { MasterWeights(model_).initialise(seed); }
+
 }  // namespace coxswain

@@ -11,7 +11,7 @@ double learning_rate(const OptimizerConfig& config, std::int64_t step, std::int6
   const bool by_tokens_up = config.warmup_tokens > 0;
   const auto up_now = static_cast<double>(by_tokens_up ? tokens : step);
   const auto up_end = static_cast<double>(by_tokens_up ? config.warmup_tokens : config.warmup_steps);
-  if (up_now < up_end) return peak * up_now / up_end;
+  if (up_now < up_end) return peak * (config.warmup_start + (1.0 - config.warmup_start) * (up_now / up_end));
   if (config.schedule == RateSchedule::constant) return peak;
 
   const bool by_tokens = config.decay_tokens > 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "model/scalar_head.h"
+
 namespace coxswain {
 
 namespace {
@@ -87,7 +89,7 @@ void MasterWeights::visit(Archive& archive) {
 
 void MasterWeights::load(Archive& archive, const std::string& prefix) {
   const auto wants = [&](const Parameter& parameter) {
-    return !parameter.name.starts_with("score/") || archive.has(prefix + "/" + parameter.name);
+    return !parameter.name.starts_with(kScorePrefix) || archive.has(prefix + "/" + parameter.name);
   };
   for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, prefix, slice.values, archive, wants);
   round();

@@ -4,9 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstring>
-#include <map>
 
+#include "collected_state.h"
 #include "model/model.h"
 #include "mpi_test.h"
 #include "train/evaluator.h"
@@ -21,45 +20,9 @@ struct Small {
   GridConfig grid;
 };
 
-// Copies what a run would save; tensors by name, whole where one rank has all of it.
-class Collector final : public Archive {
- public:
-  struct Box {
-    Shape global, offset, count;
-    std::vector<std::uint32_t> words;
-  };
-  bool reading() const override { return false; }
-  bool has(const std::string&) const override { return false; }
-  void value(const std::string&, std::int64_t&) override {}
-  void value(const std::string&, double&) override {}
-  void value(const std::string&, std::string&) override {}
-  void value(const std::string&, std::vector<double>&) override {}
-  void tensor(const Piece& piece) override {
-    Box box{piece.global, piece.offset, piece.count, {}};
-    box.words.resize(static_cast<std::size_t>(piece.count.elements()));
-    std::memcpy(box.words.data(), piece.memory.data, piece.memory.bytes());
-    boxes[piece.name].push_back(std::move(box));
-  }
-  std::map<std::string, std::vector<Box>> boxes;
-};
-
-// Every element of a rank's boxes by its place in the global tensor.
-std::map<std::int64_t, std::uint32_t> by_place(const std::vector<Collector::Box>& boxes) {
-  std::map<std::int64_t, std::uint32_t> elements;
-  for (const auto& box : boxes) {
-    const std::int64_t row_length = box.global.elements() / box.global[0];
-    const std::int64_t columns = box.count.elements() / box.count[0];
-    const std::int64_t first_column = box.global.rank() > 1 ? box.offset[1] : 0;
-    for (std::int64_t i = 0; i < box.count.elements(); ++i)
-      elements[(box.offset[0] + i / columns) * row_length + first_column + i % columns] =
-          box.words[static_cast<std::size_t>(i)];
-  }
-  return elements;
-}
-
 struct Outcome {
   std::vector<double> numbers;  // losses and norms of the steps
-  std::map<std::string, std::vector<Collector::Box>> boxes;
+  Collector::Boxes boxes;
 };
 
 MicroBatch tokens_of(const Small& small, std::int64_t step, std::int64_t first, int sequences) {
@@ -158,11 +121,7 @@ void expect_same(const Small& small, const GridConfig& parallel, const Outcome& 
   const Outcome mine = train(small, grid);
   const std::string where = grid.coordinates();
   EXPECT_EQ(mine.numbers, serial.numbers) << where;
-  for (const auto& [name, boxes] : mine.boxes) {
-    const auto expected = by_place(serial.boxes.at(name));
-    for (const auto& [place, bits] : by_place(boxes))
-      ASSERT_EQ(bits, expected.at(place)) << where << " " << name << " element " << place;
-  }
+  expect_same_boxes(mine.boxes, serial.boxes, where);
 }
 
 class TrainingLawOne : public testing::TestWithParam<std::string> {};

@@ -1,5 +1,6 @@
 // Decks as users write them: good ones are read, bad ones get one error with place, value and what is allowed.
 #include "settings/settings.h"
+#include "settings/key_table.h"
 
 #include <gtest/gtest.h>
 
@@ -85,6 +86,12 @@ TEST(Settings, ReadsTheChatFormat) {
             "a.ini:17: [chat] assistant_prefix = X: is also user_prefix; the two roles need different markers");
 }
 
+std::string all_sections() {
+  std::string names;
+  for (const Section& section : deck_sections()) names += (names.empty() ? "" : ", ") + section.name;
+  return names;
+}
+
 TEST(Settings, NamesUnknownKeysAllAtOnce) {
   EXPECT_EQ(refusal("[batch]\nmirco = 4\n[grid]\nsteps = 3\n[modle]\nlayers_ = 2\n[run]\nxyzzyxyzzy = 1\n"
                     "[optimiser]\nfrobnicate = 1\n"),
@@ -92,8 +99,8 @@ TEST(Settings, NamesUnknownKeysAllAtOnce) {
             "a.ini:18: [grid] steps = 3 is no known key; did you mean [run] steps?\n"
             "a.ini:20: [modle] layers_ = 2 is no known key; did you mean [model] layers?\n"
             "a.ini:22: [run] xyzzyxyzzy = 1 is no known key; --help-deck run lists the keys of this section\n"
-            "a.ini:24: [optimiser] frobnicate = 1 is no known key; use one of the sections run, model, grid, batch, "
-            "optimizer, data, chat, checkpoint, generate, reward_model, reward_grid, device");
+            "a.ini:24: [optimiser] frobnicate = 1 is no known key; use one of the sections " +
+                all_sections());
 }
 
 TEST(Settings, SaysWhatAValueMayBe) {

@@ -1,0 +1,24 @@
+#include "rl/ppo_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace coxswain {
+
+void PpoConfig::check() const {
+  const auto require = [](bool good, const std::string& text) {
+    if (!good) throw Error(ExitCode::usage, "[ppo] " + text);
+  };
+  require(episodes % minibatch == 0,
+          fmt::format("episodes = {} is no multiple of [ppo] minibatch = {}; use {} or {}", episodes, minibatch,
+                      std::max(1, episodes / minibatch) * minibatch, (episodes / minibatch + 1) * minibatch));
+  require(gae_lambda <= 1 && discount <= 1,
+          fmt::format("gae_lambda = {} and discount = {} must be 1 or less", gae_lambda, discount));
+  require(kl_target == 0 || kl_coefficient > 0,
+          fmt::format("kl_target = {} adapts kl_coefficient, which is 0; give a positive kl_coefficient", kl_target));
+}
+
+}  // namespace coxswain
