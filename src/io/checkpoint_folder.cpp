@@ -59,6 +59,17 @@ std::vector<std::string> CheckpointFolder::leftovers() const {
 
 std::string CheckpointFolder::latest() const { return trim(read_text_file(path_ + "/latest")); }
 
+std::int64_t CheckpointFolder::best() const {
+  return std::max<std::int64_t>(0, step_of(trim(read_text_file(path_ + "/best"))));
+}
+
+std::vector<std::int64_t> CheckpointFolder::by_merit() const {
+  std::vector<std::int64_t> steps = this->steps();
+  const auto found = std::find(steps.begin(), steps.end(), best());
+  if (found != steps.end()) std::rotate(steps.begin(), found, found + 1);
+  return steps;
+}
+
 void CheckpointFolder::commit(std::int64_t step) const {
   sync_folder(temporary(step));
   replace_folder(temporary(step), of_step(step));
@@ -70,14 +81,24 @@ void CheckpointFolder::point_latest(std::int64_t step) const {
   sync_folder(path_);
 }
 
-void CheckpointFolder::prune(std::int64_t step, int keep, const std::set<std::int64_t>& damaged) const {
-  int kept = 0;
+void CheckpointFolder::point_best(std::int64_t step) const {
+  if (step == best()) return;
+  if (step > 0) {
+    replace_text_file(path_ + "/best", step_name(step) + '\n');
+  } else {
+    remove_tree(path_ + "/best");
+  }
+  sync_folder(path_);
+}
+
+void CheckpointFolder::prune(std::int64_t step, const Kept& kept, const std::set<std::int64_t>& damaged) const {
+  int newest = 0;
   for (const std::int64_t old : steps()) {
     if (old > step) continue;
-    const bool stays = !damaged.contains(old) && (keep == 0 || kept < keep);
-    if (stays) {
-      ++kept;
-      continue;
+    if (!damaged.contains(old)) {
+      const bool is_new = kept.newest == 0 || newest < kept.newest;
+      ++newest;
+      if (is_new || old == kept.best) continue;
     }
     // Under another name first, so that one which is half removed is never mistaken for a damaged one.
     remove_tree(temporary(old));

@@ -29,7 +29,7 @@ struct Search {
   std::string problems;  // of the damaged ones, one a line
 };
 
-// The newest whole one of these steps, each rank alike.
+// The first whole one of these steps, each rank alike.
 Search find_whole(Communicator& world, Backend& backend, const CheckpointFolder& folder,
                   const std::vector<std::int64_t>& steps, const Say& say) {
   Search search;
@@ -49,11 +49,11 @@ Search find_whole(Communicator& world, Backend& backend, const CheckpointFolder&
   return search;
 }
 
-// Steps as rank 0 sees them, newest first.
-std::vector<std::int64_t> agreed_steps(Communicator& world, const CheckpointFolder& folder) {
+// Steps as rank 0 sees them in this order.
+std::vector<std::int64_t> agreed_steps(Communicator& world, const std::function<std::vector<std::int64_t>()>& order) {
   const std::string text = from_rank_0(world, "checkpoint list", [&] {
     std::string list;
-    for (const std::int64_t step : folder.steps()) list += fmt::format("{} ", step);
+    for (const std::int64_t step : order()) list += fmt::format("{} ", step);
     return list;
   });
   std::istringstream words(text);
@@ -174,7 +174,9 @@ std::string CheckpointStore::commit(const std::vector<std::string>& parts) {
     at_stage_("folder renamed");
     folder_.point_latest(header_.step);
     at_stage_("latest moved");
-    folder_.prune(header_.step, config_.keep, damaged_);
+    folder_.point_best(header_.best);
+    at_stage_("best moved");
+    folder_.prune(header_.step, {config_.keep, header_.best}, damaged_);
     at_stage_("old ones removed");
   } catch (const Error& error) {  // the checkpoint is there all the same
     return fmt::format("{} is complete, but: {}", folder_.of_step(header_.step), error.what());
@@ -218,7 +220,7 @@ std::optional<CheckpointReader> CheckpointStore::open_newest() {
     return names;
   });
   if (!removed.empty()) say(fmt::format("{}: removed what an unfinished save left:{}", folder_.path(), removed));
-  const std::vector<std::int64_t> steps = agreed_steps(world_, folder_);
+  const std::vector<std::int64_t> steps = agreed_steps(world_, [&] { return folder_.steps(); });
   const std::string latest = from_rank_0(world_, "latest checkpoint", [&] { return folder_.latest(); });
   if (steps.empty() && latest.empty()) return std::nullopt;
   Search search = find_whole(world_, backend_, folder_, steps, say_);
@@ -231,6 +233,10 @@ std::optional<CheckpointReader> CheckpointStore::open_newest() {
                     folder_.path(), steps.empty() ? fmt::format(": 'latest' names {}, which is not there", latest) : "",
                     search.problems));
   newest_ = search.found->folder();
+  from_rank_0(world_, "best checkpoint", [&] {  // a kill may have come between the rename and this
+    folder_.point_best(search.found->header().best);
+    return std::string();
+  });
   const std::string name = step_name(search.found->header().step);
   if (search.damaged.empty() && latest != name)
     say(fmt::format("{}/latest says '{}'; the newest whole checkpoint is {}", folder_.path(), latest, name));
@@ -249,7 +255,13 @@ CheckpointReader open_checkpoint(Communicator& world, Backend& backend, const st
       world, "checkpoint place", [&] { return is_checkpoint(path) ? std::string() : folder_of(path).path() + '/'; });
   if (kind.empty()) return CheckpointReader::verified(world, backend, path);
   const CheckpointFolder folder(kind.substr(0, kind.size() - 1));
-  Search search = find_whole(world, backend, folder, agreed_steps(world, folder), say);
+  const std::vector<std::int64_t> steps = agreed_steps(world, [&] {
+    const std::vector<std::int64_t> order = folder.by_merit();
+    if (const std::int64_t best = folder.best(); best > 0 && (order.empty() || order.front() != best))
+      tell(world, say, fmt::format("{}/best names {}, which is not there", folder.path(), step_name(best)));
+    return order;
+  });
+  Search search = find_whole(world, backend, folder, steps, say);
   if (search.found) return std::move(*search.found);
   if (search.damaged.empty()) nothing_at(path);
   throw Error(ExitCode::data, fmt::format("{}: no checkpoint there is whole{}", folder.path(), search.problems));
@@ -258,7 +270,7 @@ CheckpointReader open_checkpoint(Communicator& world, Backend& backend, const st
 Manifest checkpoint_info(const std::string& path) {
   if (is_checkpoint(path)) return read_manifest(path);
   const CheckpointFolder folder = folder_of(path);
-  for (const std::int64_t step : folder.steps())
+  for (const std::int64_t step : folder.by_merit())
     if (is_checkpoint(folder.of_step(step))) return read_manifest(folder.of_step(step));
   nothing_at(path);
 }

@@ -1,4 +1,4 @@
-// The checkpoints of one run: saves, keeps the newest, and finds the newest whole one again.
+// The checkpoints of one run: saves, keeps the newest and the best, and finds the newest whole one again.
 //
 // save() copies the state to the host and returns; a thread of each rank writes its part (no MPI there); poll(), called
 // every step, lets the ranks agree. When all parts are on the disk, rank 0 writes checkpoint.h5 and the manifest in its
@@ -83,11 +83,11 @@ class CheckpointStore {
 };
 
 // A checkpoint of any run, to take weights from: step_N itself, a folder of checkpoints, or a run directory. Of
-// several, the newest whole one. Error(data) if there is none. `say` is told of damaged ones.
+// several, the best one where the run has named one, or else the newest whole one. Error(data) if there is none. `say`
+// is told of damaged ones.
 CheckpointReader open_checkpoint(Communicator& world, Backend& backend, const std::string& path, const Say& say);
 
-// The folder step_N that such a path means (the newest that has a readable manifest), with its manifest. Not
-// collective.
+// The manifest of the folder step_N that such a path means (where it has one). Not collective.
 Manifest checkpoint_info(const std::string& path);
 
 }  // namespace coxswain

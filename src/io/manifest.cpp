@@ -98,7 +98,8 @@ Manifest from_json(const Json& json) {
     throw std::invalid_argument(fmt::format("format {} is not known here; this program reads format {}",
                                             json.at("format").get<int>(), kFormat));
   Manifest manifest;
-  manifest.header = {json.at("step"), json.at("tokens"), json.at("deck"), json.at("grid"), json.at("program")};
+  manifest.header = {json.at("step"), json.at("tokens"),  json.at("deck"),
+                     json.at("grid"), json.at("program"), json.value("best", std::int64_t{0})};
   for (const Json& file : json.at("files")) {
     manifest.files.push_back({file.at("name"), file.at("bytes"), file.at("hash")});
     check_file_name(manifest.files.back().name);
@@ -148,6 +149,7 @@ std::string Manifest::text() const {
   lines.entry("format", kFormat);
   lines.entry("step", header.step);
   lines.entry("tokens", header.tokens);
+  if (header.best > 0) lines.entry("best", header.best);
   lines.entry("program", header.program);
   lines.entry("grid", header.grid);
   lines.entry("deck", header.deck);

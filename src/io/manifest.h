@@ -22,6 +22,7 @@ struct CheckpointHeader {
   std::string deck;         // the effective deck's text
   std::string grid;         // "tensor 2, pipeline 2, data 1": for people; nothing depends on it
   std::string program;      // name and version
+  std::int64_t best = 0;    // step of the run's best weights so far, whose checkpoint stays; 0: none is better
 };
 
 struct Manifest {

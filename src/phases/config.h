@@ -10,7 +10,7 @@ struct RunConfig {
   std::string phase = "pretrain";
   std::string directory = "run";  // all that the run writes; relative to the working directory
   std::string
-      initialize_from;     // weights to start with: a run directory (its newest checkpoint) or a checkpoint\'s folder
+      initialize_from;     // weights to start with: a run directory (its best or newest checkpoint) or a checkpoint
   std::int64_t steps = 0;  // of the whole run, restarts included
   std::uint64_t seed = 1;
   double wall_limit_minutes = 0;    // save and stop with code 75 after this time; 0: no limit

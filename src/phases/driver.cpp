@@ -123,7 +123,7 @@ void Driver::step(Phase& phase) {
     saving_since_.reset();
   }
   const std::int64_t every = options_.checkpoint.every;
-  if (every > 0 && phase.step() % every == 0) save(phase);
+  if ((every > 0 && phase.step() % every == 0) || phase.step() == phase.best_step()) save(phase);
 }
 
 void Driver::note(Phase& phase, const StepReport& report, double seconds) {
@@ -148,7 +148,7 @@ std::int64_t Driver::agreed_reason() {
 void Driver::save(Phase& phase) {
   if (first_rank()) keep_failure([&] { record_->sync(); });
   saving_since_ = clock_.now();
-  checkpoints_->save(phase.step(), options_.deck, visitor(phase));
+  checkpoints_->save({phase.step(), phase.best_step()}, options_.deck, visitor(phase));
   saved_step_ = phase.step();
   if (first_rank()) keep_failure([&] { record_->write_report(false); });
 }

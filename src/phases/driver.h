@@ -32,7 +32,11 @@ class Checkpoints {
   // The step of the newest whole checkpoint, which is read; nothing if the run has none at all. Throws
   // Error(no_checkpoint) if it has some and none is whole.
   virtual std::optional<std::int64_t> restore(const Visit& visit) = 0;
-  virtual void save(std::int64_t step, const std::string& deck, const Visit& visit) = 0;  // returns when copied
+  struct Place {
+    std::int64_t step = 0;
+    std::int64_t best = 0;  // step whose checkpoint must stay; 0: none
+  };
+  virtual void save(const Place& place, const std::string& deck, const Visit& visit) = 0;  // returns when copied
   virtual void poll() = 0;                 // commits what was written meanwhile; throws if that failed
   virtual void wait() = 0;                 // until all is committed
   virtual bool busy() const = 0;           // something is being written; the same on every rank after poll()

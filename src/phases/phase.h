@@ -24,7 +24,8 @@ class Phase {
   virtual std::string name() const = 0;
   virtual std::int64_t step() const = 0;  // steps finished so far
   virtual std::int64_t total_steps() const = 0;
-  virtual StepReport run_step() = 0;                  // collective; may throw Error(diverged)
+  virtual StepReport run_step() = 0;                    // collective; may throw Error(diverged)
+  virtual std::int64_t best_step() const { return 0; }  // whose weights were the best so far; 0: they are not judged
   virtual bool has_state() const { return true; }     // false: nothing to checkpoint or to resume (tokenize, benchmark)
   virtual void visit(Archive& archive) = 0;           // all of the run's state
   virtual void finish() {}                            // after the last step: output files; collective

@@ -29,9 +29,10 @@ std::optional<std::int64_t> RunCheckpoints::restore(const Visit& visit) {
   return reader->header().step;
 }
 
-void RunCheckpoints::save(std::int64_t step, const std::string& deck, const Visit& visit) {
+void RunCheckpoints::save(const Place& place, const std::string& deck, const Visit& visit) {
   CheckpointHeader header;
-  header.step = step;
+  header.step = place.step;
+  header.best = place.best;
   header.deck = deck;
   header.program = fmt::format("coxswain {}", COXSWAIN_VERSION);
   store_.save(header, visit);

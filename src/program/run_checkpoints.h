@@ -17,7 +17,7 @@ class RunCheckpoints final : public Checkpoints {
 
   // Throws Error(usage) where the deck would make another run.
   std::optional<std::int64_t> restore(const Visit& visit) override;
-  void save(std::int64_t step, const std::string& deck, const Visit& visit) override;
+  void save(const Place& place, const std::string& deck, const Visit& visit) override;
   void poll() override;
   void wait() override;
   bool busy() const override { return store_.saving(); }

@@ -24,11 +24,11 @@ using testing::HasSubstr;
 
 constexpr const char* kStages[] = {"folder made",       "part laid out",       "part written",     "part synced",
                                    "all parts written", "global file written", "manifest written", "folder renamed",
-                                   "latest moved",      "old ones removed"};
+                                   "latest moved",      "best moved",          "old ones removed"};
 
 // After the rename the checkpoint is there, whatever happens then.
 bool is_committed(const std::string& stage) {
-  return stage == "folder renamed" || stage == "latest moved" || stage == "old ones removed";
+  return stage == "folder renamed" || stage == "latest moved" || stage == "best moved" || stage == "old ones removed";
 }
 
 // Runs the body in a process of its own. Returns its exit code, or minus the signal that ended it.
@@ -51,14 +51,14 @@ int in_process(const Body& body) {
 }
 
 // One rank saves fill(step); the hook may end it.
-int save_alone(const std::string& path, std::uint64_t step, const StageHook& hook) {
+int save_alone(const std::string& path, std::uint64_t step, const StageHook& hook, std::int64_t best = 0) {
   const auto backend = make_cpu_backend();
   const auto world = make_planned_communicator(0, 1);
   CheckpointStore store(*world, *backend, path, {.every = 1, .keep = 2});
   store.set_stage_hook(hook);
   CheckpointState state(1, 0, 0);
   state.fill(step);
-  store.save(header_of(static_cast<std::int64_t>(step)), state.visitor());
+  store.save(header_of(static_cast<std::int64_t>(step), best), state.visitor());
   store.wait();
   return 0;
 }
@@ -85,6 +85,43 @@ TEST(CheckpointFault, KilledAtEachStage) {
     expect_only_whole_ones(path);
     ASSERT_EQ(in_process([&] { return save_alone(path, 4, [](const char*) {}); }), 0) << fatal;
     EXPECT_EQ(restore_state(path).step, 4) << fatal;
+  }
+}
+
+// Step 3 is better than step 1: until it is committed, step 1 stays and `best` names it; from then on step 3 is named
+// and, at the latest after the next save, step 1 has gone.
+TEST(CheckpointFault, KilledWhileTheBestChanges) {
+  for (const char* fatal : kStages) {
+    const TemporaryFolder folder;
+    const std::string path = folder.file("c");
+    for (const std::uint64_t step : {1, 2})
+      ASSERT_EQ(in_process([&] {
+                  return save_alone(
+                      path, step, [](const char*) {}, 1);
+                }),
+                0);
+    const auto kill_there = [&](const char* stage) {
+      if (std::string(stage) == fatal) kill(getpid(), SIGKILL);
+    };
+    EXPECT_EQ(in_process([&] { return save_alone(path, 3, kill_there, 3); }), -SIGKILL) << fatal;
+    const std::int64_t best = checkpoint_info(path).header.step;
+    EXPECT_TRUE(best == 1 || (best == 3 && is_committed(fatal))) << fatal << ": " << best;
+    EXPECT_EQ(restore_state(path, 2, 1).difference, "") << fatal;
+    EXPECT_EQ(bytes_of(path + "/best"), is_committed(fatal) ? "step_00000003\n" : "step_00000001\n") << fatal;
+    ASSERT_EQ(in_process([&] {
+                return save_alone(
+                    path, 3, [](const char*) {}, 3);
+              }),
+              0)
+        << fatal;
+    ASSERT_EQ(in_process([&] {
+                return save_alone(
+                    path, 4, [](const char*) {}, 3);
+              }),
+              0)
+        << fatal;
+    EXPECT_EQ(checkpoint_info(path).header.step, 3) << fatal;
+    EXPECT_THAT(names_in(path), testing::ElementsAre("best", "latest", "step_00000003", "step_00000004")) << fatal;
   }
 }
 

@@ -15,19 +15,19 @@
 
 namespace coxswain {
 
-inline CheckpointHeader header_of(std::int64_t step) {
-  return {step, step * 1000, "[run]\nsteps = 7\n", "a grid", "test"};
+inline CheckpointHeader header_of(std::int64_t step, std::int64_t best = 0) {
+  return {step, step * 1000, "[run]\nsteps = 7\n", "a grid", "test", best};
 }
 
 // fill(seed) is saved as step `seed`.
 inline void save_state(const std::string& path, int ranks, std::uint64_t seed, int style = 0, int pieces = 1,
-                       int keep = 0) {
+                       int keep = 0, std::int64_t best = 0) {
   ThreadWorld::run(ranks, [&](Communicator& world) {
     const auto backend = make_cpu_backend();
     CheckpointStore store(world, *backend, path, {.every = 1, .keep = keep});
     CheckpointState state(ranks, world.rank(), style, pieces);
     state.fill(seed);
-    store.save(header_of(static_cast<std::int64_t>(seed)), state.visitor());
+    store.save(header_of(static_cast<std::int64_t>(seed), best), state.visitor());
     state.clear();  // the checkpoint has its own copy
     store.wait();
   });

@@ -171,6 +171,54 @@ TEST(Checkpoint, KeepsTheNewest) {
   EXPECT_EQ(restore_state(folder.file("c"), 2).step, 5);
 }
 
+// The best one stays however old it is, and is what other runs start from; this run goes on from the newest.
+TEST(Checkpoint, KeepsTheBest) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("run/checkpoints");
+  const auto taken = [&](const std::string& from) {
+    const auto backend = make_cpu_backend();
+    const auto world = make_planned_communicator(0, 1);
+    const std::int64_t step = open_checkpoint(*world, *backend, from, nullptr).header().step;
+    EXPECT_EQ(checkpoint_info(from).header.step, step);
+    return step;
+  };
+  for (std::uint64_t step = 1; step <= 6; ++step) save_state(path, 2, step, 0, 1, 2, step < 2 ? 0 : step == 6 ? 6 : 2);
+  EXPECT_THAT(names_in(path), testing::ElementsAre("best", "latest", "step_00000005", "step_00000006"));
+  EXPECT_EQ(bytes_of(path + "/best"), "step_00000006\n");
+  for (std::uint64_t step = 7; step <= 9; ++step) save_state(path, 2, step, 0, 1, 2, 6);
+  EXPECT_THAT(names_in(path),
+              testing::ElementsAre("best", "latest", "step_00000006", "step_00000008", "step_00000009"));
+  EXPECT_EQ(taken(folder.file("run")), 6);
+  EXPECT_EQ(taken(path), 6);
+  EXPECT_EQ(taken(path + "/step_00000008"), 8);
+  EXPECT_EQ(restore_state(path, 2).step, 9);
+  // What the newest checkpoint says is put right again, whatever a kill or a hand did to the file.
+  for (const char* wrong : {"step_00000008\n", "", "nonsense"}) {
+    write_bytes(path + "/best", wrong);
+    EXPECT_EQ(restore_state(path).step, 9);
+    EXPECT_EQ(bytes_of(path + "/best"), "step_00000006\n");
+  }
+  write_bytes(path + "/step_00000009/part_00000.h5", "");
+  EXPECT_EQ(taken(folder.file("run")), 6) << "a damaged newest one does not matter to others";
+}
+
+TEST(Checkpoint, ABestThatIsLostIsSaid) {
+  const TemporaryFolder folder;
+  save_state(folder.file("c"), 1, 1, 0, 1, 0, 1);
+  save_state(folder.file("c"), 1, 2, 0, 1, 0, 1);
+  const auto backend = make_cpu_backend();
+  const auto world = make_planned_communicator(0, 1);
+  std::string said;
+  const auto say = [&](const std::string& line) { said += line; };
+  write_bytes(folder.file("c/step_00000001/part_00000.h5"), "");
+  EXPECT_EQ(open_checkpoint(*world, *backend, folder.file("c"), say).header().step, 2);
+  EXPECT_THAT(said, HasSubstr("CHECKPOINT FALLBACK"));
+  said.clear();
+  std::filesystem::remove_all(folder.file("c/step_00000001"));
+  EXPECT_EQ(open_checkpoint(*world, *backend, folder.file("c"), say).header().step, 2);
+  EXPECT_THAT(said, HasSubstr("best names step_00000001, which is not there"));
+}
+
 // save() returns before the disk has anything, and what training changes afterwards does not reach the checkpoint.
 TEST(Checkpoint, WritesInTheBackground) {
   const TemporaryFolder folder;

@@ -47,11 +47,12 @@ struct MemoryCheckpoints final : Checkpoints {
     visit(archive);
     return saved.rbegin()->first;
   }
-  void save(std::int64_t step, const std::string&, const Visit& visit) override {
+  void save(const Place& place, const std::string&, const Visit& visit) override {
     if (during_save != 0) raise(during_save);
     MemoryArchive archive(false);
     visit(archive);
-    saved[step] = archive.integers;
+    saved[place.step] = archive.integers;
+    best = place.best;
   }
   void poll() override {}
   void wait() override { ++waits; }
@@ -59,6 +60,7 @@ struct MemoryCheckpoints final : Checkpoints {
   std::string newest() const override { return saved.empty() ? "" : "step " + std::to_string(saved.rbegin()->first); }
 
   std::map<std::int64_t, std::map<std::string, std::int64_t>> saved;
+  std::int64_t best = -1;
   int waits = 0;
   int during_save = 0;  // a signal
   bool unusable = false;
@@ -74,6 +76,7 @@ struct CountingPhase final : Phase {
     ++done;
     ++runs;
     if (done == signal_at) raise(signal);
+    if (done == good_at) best = done;
     StepReport report;
     report.metrics = {{"loss", 10.0 / static_cast<double>(done)}, {"learning_rate", 0.5}};
     if (done % 4 == 0) report.metrics.emplace_back("validation_loss", 1.25);
@@ -81,11 +84,12 @@ struct CountingPhase final : Phase {
     report.flops = 1;
     return report;
   }
+  std::int64_t best_step() const override { return best; }
   bool has_state() const override { return state; }
   void visit(Archive& archive) override { archive.value("counting/step", done); }
   void finish() override { ++finishes; }
 
-  std::int64_t total, done = 0, diverges_at = -1, signal_at = -1;
+  std::int64_t total, done = 0, diverges_at = -1, signal_at = -1, good_at = -1, best = 0;
   int runs = 0, finishes = 0, signal = SIGUSR1;
   bool state = true;
 };
@@ -137,6 +141,15 @@ TEST_F(DriverTest, RunsToTheEnd) {
   EXPECT_THAT(console.str(), HasSubstr("learning rate"));
   EXPECT_THAT(console.str(), HasSubstr("validation loss 1.25"));
   EXPECT_THAT(console.str(), Not(HasSubstr("\033")));
+}
+
+TEST_F(DriverTest, SavesTheBestAtOnceAndNamesItInEverySave) {
+  CountingPhase phase(8);
+  phase.good_at = 4;
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_EQ(checkpoints.saved.size(), 4u);  // 3, 4, 6 and the last
+  EXPECT_EQ(checkpoints.saved.count(4), 1u);
+  EXPECT_EQ(checkpoints.best, 4);
 }
 
 TEST_F(DriverTest, AFinishedRunEndsAtOnce) {
