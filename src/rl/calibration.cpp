@@ -1,0 +1,67 @@
+#include "rl/calibration.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+namespace coxswain {
+namespace {
+
+double right(double margin) { return margin > 0 ? 1 : margin == 0 ? 0.5 : 0; }
+
+}  // namespace
+
+std::vector<ReliabilityBin> reliability(std::span<const double> margins, int bins) {
+  if (bins < 1) throw std::invalid_argument(fmt::format("reliability: {} bins", bins));
+  std::vector<ReliabilityBin> result(static_cast<std::size_t>(bins));
+  std::vector<double> successes(result.size(), 0.0);
+  const double width = 0.5 / bins;
+  for (std::size_t b = 0; b < result.size(); ++b) {
+    result[b].low = 0.5 + width * static_cast<double>(b);
+    result[b].high = 0.5 + width * static_cast<double>(b + 1);
+  }
+  for (const double margin : margins) {
+    if (std::isnan(margin)) throw std::invalid_argument("reliability: a margin is not a number");
+    const double confidence = 1 / (1 + std::exp(-std::abs(margin)));
+    const auto bin = std::min(result.size() - 1, static_cast<std::size_t>((confidence - 0.5) / width));
+    result[bin].mean_confidence += confidence;
+    result[bin].accuracy.trials += 1;
+    successes[bin] += right(margin);
+  }
+  for (std::size_t b = 0; b < result.size(); ++b) {
+    if (result[b].accuracy.trials > 0) result[b].mean_confidence /= static_cast<double>(result[b].accuracy.trials);
+    result[b].accuracy = proportion(successes[b], result[b].accuracy.trials);
+  }
+  return result;
+}
+
+double expected_calibration_error(const std::vector<ReliabilityBin>& bins) {
+  double sum = 0, count = 0;
+  for (const ReliabilityBin& bin : bins) {
+    const auto trials = static_cast<double>(bin.accuracy.trials);
+    sum += trials * std::abs(bin.accuracy.share - bin.mean_confidence);
+    count += trials;
+  }
+  return count > 0 ? sum / count : 0;
+}
+
+Proportion accuracy(std::span<const double> margins) {
+  double successes = 0;
+  for (const double margin : margins) successes += right(margin);
+  return proportion(successes, std::ssize(margins));
+}
+
+std::map<std::string, Proportion> accuracy_by_group(std::span<const double> margins,
+                                                    std::span<const std::string> groups) {
+  if (groups.size() != margins.size())
+    throw std::invalid_argument(fmt::format("accuracy of {} margins in {} groups", margins.size(), groups.size()));
+  std::map<std::string, std::vector<double>> by_group;
+  for (std::size_t i = 0; i < margins.size(); ++i) by_group[groups[i]].push_back(margins[i]);
+  std::map<std::string, Proportion> result;
+  for (const auto& [group, its_margins] : by_group) result[group] = accuracy(its_margins);
+  return result;
+}
+
+}  // namespace coxswain

@@ -1,0 +1,36 @@
+// Whether a reward model's sigma(r_better - r_worse) can be taken for the chance that people prefer the one to the
+// other.
+//
+// A comparison is given by its margin, the score of the preferred response less that of the other. The model's pick has
+// confidence sigma(|margin|) in [1/2, 1] and is right if the margin is positive; a margin of 0 is half right.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rl/proportion.h"
+
+namespace coxswain {
+
+struct ReliabilityBin {
+  double low = 0, high = 0;  // of confidence
+  double mean_confidence = 0;
+  Proportion accuracy;
+};
+
+// Bins of equal width over [1/2, 1]; a confidence on a border falls into the upper one. Throws std::invalid_argument
+// for a margin that is not a number.
+std::vector<ReliabilityBin> reliability(std::span<const double> margins, int bins);
+
+// Mean over the comparisons of |accuracy - mean confidence| of their bin (Naeini et al. 2015; Guo et al. 2017).
+double expected_calibration_error(const std::vector<ReliabilityBin>& bins);
+
+// Share of comparisons ranked as people did. The pairs of one prompt are not independent, so with many pairs a prompt
+// the interval is narrower than it should be.
+Proportion accuracy(std::span<const double> margins);
+std::map<std::string, Proportion> accuracy_by_group(std::span<const double> margins,
+                                                    std::span<const std::string> groups);
+
+}  // namespace coxswain

@@ -1,0 +1,68 @@
+// Calibration of a reward model, worked by hand.
+#include "rl/calibration.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <stdexcept>
+
+namespace coxswain {
+namespace {
+
+// The margin of a confidence: sigma(log(p / (1 - p))) = p.
+double margin_of(double confidence) { return std::log(confidence / (1 - confidence)); }
+
+TEST(Calibration, BinsByHand) {
+  // confidences 0.55 (wrong), 0.56 (right), 0.9 (right), 0.9 (right), 0.92 (wrong); two bins: to 0.75 and from there
+  const std::vector<double> margins = {-margin_of(0.55), margin_of(0.56), margin_of(0.9), margin_of(0.9),
+                                       -margin_of(0.92)};
+  const auto bins = reliability(margins, 2);
+  ASSERT_EQ(bins.size(), 2u);
+  EXPECT_DOUBLE_EQ(bins[0].low, 0.5);
+  EXPECT_DOUBLE_EQ(bins[0].high, 0.75);
+  EXPECT_DOUBLE_EQ(bins[1].high, 1);
+  EXPECT_EQ(bins[0].accuracy.trials, 2);
+  EXPECT_NEAR(bins[0].mean_confidence, 0.555, 1e-12);
+  EXPECT_DOUBLE_EQ(bins[0].accuracy.share, 0.5);
+  EXPECT_EQ(bins[1].accuracy.trials, 3);
+  EXPECT_NEAR(bins[1].mean_confidence, 2.72 / 3, 1e-12);
+  EXPECT_DOUBLE_EQ(bins[1].accuracy.share, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(bins[1].accuracy.interval.low, proportion(2, 3).interval.low);
+  // 2/5 |0.5 - 0.555| + 3/5 |2/3 - 2.72/3|
+  EXPECT_NEAR(expected_calibration_error(bins), 0.4 * 0.055 + 0.6 * 0.24, 1e-12);
+}
+
+TEST(Calibration, AModelThatIsRightAsOftenAsItSaysHasNoError) {
+  std::vector<double> margins;
+  for (int i = 0; i < 1000; ++i) {
+    const double confidence = i % 2 == 0 ? 0.6 : 0.8;
+    margins.push_back(i / 2 % 10 < confidence * 10 ? margin_of(confidence) : -margin_of(confidence));
+  }
+  EXPECT_NEAR(expected_calibration_error(reliability(margins, 10)), 0, 1e-12);
+}
+
+TEST(Calibration, Extremes) {
+  const std::vector<double> margins = {0, 1000, -1000};  // undecided is half right; certain falls into the last bin
+  const auto bins = reliability(margins, 10);
+  EXPECT_DOUBLE_EQ(bins[0].accuracy.share, 0.5);
+  EXPECT_EQ(bins[9].accuracy.trials, 2);
+  EXPECT_EQ(expected_calibration_error({}), 0);
+  EXPECT_EQ(expected_calibration_error(reliability({}, 3)), 0);
+  EXPECT_THROW(reliability(margins, 0), std::invalid_argument);
+  EXPECT_THROW(reliability(std::vector<double>{std::nan("")}, 3), std::invalid_argument);
+}
+
+TEST(Calibration, AccuracyByGroup) {
+  const std::vector<double> margins = {1, -1, 0, 2};
+  const std::vector<std::string> groups = {"b", "b", "a", "b"};
+  EXPECT_DOUBLE_EQ(accuracy(margins).share, 2.5 / 4);
+  const auto by_group = accuracy_by_group(margins, groups);
+  ASSERT_EQ(by_group.size(), 2u);
+  EXPECT_EQ(by_group.at("b").trials, 3);
+  EXPECT_DOUBLE_EQ(by_group.at("b").share, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(by_group.at("a").share, 0.5);
+  EXPECT_THROW(accuracy_by_group(margins, {}), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace coxswain
