@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "data/tokenizer_identity.h"
 
 namespace coxswain {
 
@@ -38,6 +39,11 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
   if (tokenizer_->vocabulary_size() > config_.model.vocabulary)
     throw Error(ExitCode::usage, fmt::format("[model] vocabulary = {} is smaller than the tokenizer's {} tokens",
                                              config_.model.vocabulary, tokenizer_->vocabulary_size()));
+}
+
+void Generate::load_weights(Archive& archive) {
+  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+  weights_.visit(archive);
 }
 
 StepReport Generate::run_step() {

@@ -36,7 +36,7 @@ class Generate final : public Phase {
   void finish() override;
   std::string summary() const override;
 
-  void load_weights(Archive& archive) { weights_.visit(archive); }
+  void load_weights(Archive& archive);
 
  private:
   GeneratePhaseConfig config_;

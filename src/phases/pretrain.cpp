@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/tokenizer_identity.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
@@ -58,8 +59,14 @@ void Pretrain::visit(Archive& archive) {
   archive.value("pretrain/step", step_);
   archive.value("pretrain/tokens", tokens_);
   skips_.visit(archive, "pretrain");
+  visit_tokenizer(archive, {data_.tokenizer(), data_.tokenizer_hash()});
   data_.visit(archive);
   trainer_.visit(archive);
+}
+
+void Pretrain::load_weights(Archive& archive) {
+  visit_tokenizer(archive, {data_.tokenizer(), data_.tokenizer_hash()});
+  trainer_.weights().load(archive);
 }
 
 std::vector<std::string> Pretrain::describe() const { return data_.describe(); }

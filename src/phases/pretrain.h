@@ -32,8 +32,8 @@ class Pretrain final : public Phase {
   std::int64_t total_steps() const override { return config_.run.steps; }
   StepReport run_step() override;
   void visit(Archive& archive) override;
-  void load_weights(Archive& archive) { trainer_.weights().load(archive); }  // of another run
-  std::vector<std::string> describe() const;                                 // what it trains on, for the log
+  void load_weights(Archive& archive);        // of another run
+  std::vector<std::string> describe() const;  // what it trains on, for the log
 
  private:
   double validate();

@@ -1,0 +1,23 @@
+#include "data/tokenizer_identity.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace coxswain {
+
+void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer) {
+  const std::string name = "tokenizer/name", hash = "tokenizer/hash";
+  TokenizerIdentity stored = tokenizer;
+  if (archive.reading() && !(archive.has(name) && archive.has(hash))) return;
+  archive.value(name, stored.name);
+  archive.value(hash, stored.hash);
+  if (!archive.reading() || stored.hash.empty() || tokenizer.hash.empty() || stored.hash == tokenizer.hash) return;
+  throw Error(
+      ExitCode::data,
+      fmt::format("the model has learned the tokens of another tokenizer: {} ({}), and here it is {} ({}); give "
+                  "[data] tokenizer and its files as the model's run had them",
+                  stored.name, stored.hash, tokenizer.name, tokenizer.hash));
+}
+
+}  // namespace coxswain

@@ -1,0 +1,20 @@
+// Which tokenizer a model's tokens come from, as part of its checkpoint: "tokenizer/name" and "tokenizer/hash".
+#pragma once
+
+#include <string>
+
+#include "tensor/archive.h"
+
+namespace coxswain {
+
+struct TokenizerIdentity {
+  std::string name;
+  std::string hash;  // two tokenizers with the same hash give the same ids; empty: no text stands behind the tokens
+};
+
+// Every phase that trains or loads a model shows it, with its own state and with another run's weights alike. Throws
+// Error(data) with both names where a model of one tokenizer meets the tokens of another. A checkpoint without the
+// names (of a phase that has none) is accepted, and so are tokens without text.
+void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer);
+
+}  // namespace coxswain
