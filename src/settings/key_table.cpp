@@ -20,7 +20,8 @@ void add_run(std::vector<Key>& keys) {
       .choice("phase", &C::phase, phases, {"", "what to do"})
       .text("directory", &C::directory, "a folder", {"", "run directory: all that the run writes", kFree})
       .text("initialize_from", &C::initialize_from, "a folder, or empty",
-            {"", "weights to start with: a run directory (its best or newest checkpoint) or a checkpoint's folder", kFree})
+            {"", "weights to start with: a run directory (its best or newest checkpoint) or a checkpoint's folder",
+             kFree})
       .number("steps", &C::steps, kNotNegative, {"steps", "length of the whole run, restarts included", kFree})
       .number("seed", &C::seed, kNotNegative, {"", "of initial weights, data order, dropout and sampling"})
       .number("wall_limit_minutes", &C::wall_limit_minutes, kNotNegative,
