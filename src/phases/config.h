@@ -27,7 +27,9 @@ struct GenerateConfig {
   std::string prompt;   // one prompt, or
   std::string prompts;  // a file with one prompt a line
   std::string output;   // file for the responses; empty: the console
+  int slots = 32;       // responses that a data rank works on at once
   int max_new_tokens = 128;
+  int min_new_tokens = 0;    // before that, no end is drawn
   double temperature = 1.0;  // 0: the likeliest token always
 
   void check() const;

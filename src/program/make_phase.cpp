@@ -3,6 +3,7 @@
 #include "io/checkpoint_store.h"
 #include "phases/benchmark.h"
 #include "phases/generate.h"
+#include "phases/ppo.h"
 #include "phases/pretrain.h"
 #include "phases/tokenize.h"
 
@@ -14,17 +15,41 @@ PretrainConfig pretrain_config(const Settings& settings) {
   return {settings.run, settings.model, settings.batch, settings.optimizer, settings.data};
 }
 
-// Weights of another run, where the deck names one.
+// Weights of another run: its newest whole checkpoint.
+void load_weights(const std::string& path, const char* what, Communicator& world, Backend& backend, Log& log,
+                  const Visit& visit) {
+  CheckpointReader reader =
+      open_checkpoint(world, backend, path, [&log](const std::string& line) { log.warning("{}", line); });
+  reader.load(visit, ExitCode::data);
+  log.info("{} of {} (step {})", what, reader.folder(), reader.header().step);
+}
+
 template <class ModelPhase>
 std::unique_ptr<Phase> with_weights(std::unique_ptr<ModelPhase> phase, const Settings& settings,
                                     const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& path = settings.run.initialize_from;
-  if (!path.empty()) {
-    CheckpointReader reader =
-        open_checkpoint(grid.world(), backend, path, [&log](const std::string& line) { log.warning("{}", line); });
-    reader.load([&phase](Archive& archive) { phase->load_weights(archive); }, ExitCode::data);
-    log.info("weights of {} (step {})", reader.folder(), reader.header().step);
-  }
+  if (!path.empty())
+    load_weights(path, "weights", grid.world(), backend, log, [&](Archive& archive) { phase->load_weights(archive); });
+  return phase;
+}
+
+std::unique_ptr<Phase> make_ppo(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
+  const PpoConfig& ppo = settings.ppo;
+  const PpoModelConfig models{settings.model,   settings.reward_model, settings.batch, settings.optimizer, ppo,
+                              settings.run.seed};
+  auto phase = std::make_unique<Ppo>(
+      PpoPhaseConfig{settings.run, models, settings.reward_grid, settings.data, settings.chat, settings.generate}, grid,
+      backend, log);
+  for (const std::string& line : phase->describe()) log.info("{}", line);
+  const auto load = [&](const std::string& path, const std::string& otherwise, const char* what, auto member) {
+    load_weights(path.empty() ? otherwise : path, what, grid.world(), backend, log,
+                 [&](Archive& archive) { (phase->models().*member)(archive); });
+  };
+  load(settings.run.initialize_from, "", "policy", &PpoModels::load_policy);
+  load(ppo.reference, settings.run.initialize_from, "reference", &PpoModels::load_reference);
+  load(ppo.reward_model, "", "reward model", &PpoModels::load_reward_model);
+  load(ppo.value_model, ppo.reward_model, "value model", &PpoModels::load_value_model);
+  phase->models().begin();
   return phase;
 }
 
@@ -39,6 +64,7 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
                                      settings.batch.length};
     return with_weights(std::make_unique<Generate>(config, grid, backend), settings, grid, backend, log);
   }
+  if (name == "ppo") return make_ppo(settings, grid, backend, log);
   auto pretrain = std::make_unique<Pretrain>(pretrain_config(settings), grid, backend);
   for (const std::string& line : pretrain->describe()) log.info("{}", line);
   return with_weights(std::move(pretrain), settings, grid, backend, log);

@@ -10,6 +10,8 @@
 
 #include "base/deck.h"
 #include "base/error.h"
+#include "io/agree.h"
+#include "io/checkpoint_store.h"
 #include "io/run_directory.h"
 #include "io/terminal.h"
 #include "kernels/device.h"
@@ -66,6 +68,25 @@ double gemm_rate(const ModelConfig& model, const ProcessGrid& grid, Backend& bac
   return sum;
 }
 
+// Shape of the reward model, where the deck does not give it: its checkpoint holds the deck that it was made with.
+void read_reward_model(const std::string& path, const char* key, Communicator& world, Settings& settings) {
+  const std::string deck =
+      from_rank_0(world, "deck of the reward model", [&] { return checkpoint_info(path).header.deck; });
+  try {
+    settings.reward_model = model_of_deck(deck);
+    settings.reward_model.head = HeadKind::scalar;
+    settings.reward_model.check();
+  } catch (const std::exception& problem) {
+    throw Error(ExitCode::data, fmt::format("{} = {}: its checkpoint's deck cannot be used ({}); give the shape in "
+                                            "[reward_model]",
+                                            key, path, problem.what()));
+  }
+  if (settings.reward_model.vocabulary != settings.model.vocabulary)
+    throw Error(ExitCode::data, fmt::format("{} = {} has a vocabulary of {} tokens and [model] one of {}: both must be "
+                                            "trained with the same tokenizer",
+                                            key, path, settings.reward_model.vocabulary, settings.model.vocabulary));
+}
+
 }  // namespace
 
 Settings read_settings_together(const CommandLine& command, Communicator& world) {
@@ -81,7 +102,11 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
   problem = world.broadcast(problem, 0, "deck");
   if (!problem.empty()) throw Error(ExitCode::usage, problem);
   text = world.broadcast(text, 0, "deck");
-  return read_settings(text, command.deck, command.overrides, command.check ? 0 : world.size());
+  Settings settings = read_settings(text, command.deck, command.overrides, command.check ? 0 : world.size());
+  if (settings.run.phase == "ppo" && settings.reward_model.layers == 0) {
+    read_reward_model(settings.ppo.reward_model, "[ppo] reward_model", world, settings);
+  }
+  return settings;
 }
 
 std::string check_report(const Settings& settings) {

@@ -108,9 +108,43 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
     want(!settings.generate.prompt.empty() || !settings.generate.prompts.empty(), "[generate] prompt",
          "text to go on with, or prompts, a file of such texts");
   }
+  if (phase == "ppo") {
+    want(settings.run.steps > 0, "[run] steps", "minibatches to learn from");
+    want(!settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the fine-tuned model");
+    want(!settings.ppo.prompts.empty(), "[ppo] prompts", "JSONL of prompts");
+    want(!settings.ppo.reward_model.empty(), "[ppo] reward_model", "the run directory of the reward model");
+    want(!settings.ppo.pretrains() || !settings.data.source.empty(), "[data] source",
+         "[ppo] pretrain_coefficient asks for pre-training text");
+  }
   if (phase == "pretrain" && settings.run.validate_every > 0 && !settings.data.synthetic()) {
     want(!settings.data.validation.empty(), "[data] validation", "validate_every is on");
   }
+}
+
+void check_minibatch(const Placed& placed, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+  const int unit = placed.grid.data_shards * settings.batch.micro, minibatch = settings.ppo.minibatch;
+  if (minibatch % unit == 0) return;
+  mistakes.push_back(fmt::format("[ppo] minibatch = {} is no multiple of {} = {} times [batch] micro = {}; use {}",
+                                 minibatch, shard_key(deck, placed.grid_section, "data_shards", "data"),
+                                 placed.grid.data_shards, settings.batch.micro, (minibatch / unit + 1) * unit));
+}
+
+void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+  check_minibatch(policy, settings, deck, mistakes);
+  const Placed reward{settings.reward_model, settings.reward_grid, "reward_model", "reward_grid"};
+  if (settings.reward_grid.data_shards != settings.grid.data_shards) check_minibatch(reward, settings, deck, mistakes);
+  if (settings.reward_model.layers > 0) {
+    check_tensor_shards(reward, settings, deck, mistakes);
+    check_stages(reward, mistakes);
+  }
+  if (settings.generate.max_new_tokens >= settings.batch.length)
+    mistakes.push_back(
+        fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [batch] length = {}; "
+                    "use less than {}",
+                    settings.generate.max_new_tokens, settings.batch.length, settings.batch.length));
+  if (settings.generate.temperature != 1)
+    mistakes.push_back(fmt::format("[generate] temperature = {}: PPO learns from the policy's own distribution; use 1",
+                                   settings.generate.temperature));
 }
 
 }  // namespace
@@ -134,7 +168,9 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   check_tensor_shards(policy, settings, deck, mistakes);
   check_stages(policy, mistakes);
   check_lengths(settings, deck, mistakes);
-  if (settings.run.phase != "generate") check_data_shards(policy, settings, deck, mistakes);
+  if (settings.run.phase != "generate" && settings.run.phase != "ppo")
+    check_data_shards(policy, settings, deck, mistakes);
+  if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);
   return mistakes;
 }
 

@@ -183,7 +183,9 @@ void add_generate(std::vector<Key>& keys) {
       .text("prompt", &C::prompt, "text with \\n and \\t", {"", "one prompt", kFree})
       .text("prompts", &C::prompts, "a path", {"", "file with one prompt a line", kFree})
       .text("output", &C::output, "a path, or empty", {"", "file for the responses; empty: the console", kFree})
+      .number("slots", &C::slots, kFromOne, {"responses", "that a data rank works on at once", kFree})
       .number("max_new_tokens", &C::max_new_tokens, kFromOne, {"tokens", "longest response", kFree})
+      .number("min_new_tokens", &C::min_new_tokens, kNotNegative, {"tokens", "before that, no end is drawn", kFree})
       .number("temperature", &C::temperature, kNotNegative, {"", "0: always the likeliest token", kFree});
 }
 
