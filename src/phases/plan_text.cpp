@@ -74,4 +74,51 @@ std::string plan_text(const Plan& plan, const ModelConfig& model, const BatchCon
   return text;
 }
 
+namespace {
+
+std::string grid_line(const char* name, const ModelConfig& model, const GridConfig& grid) {
+  return fmt::format("{:<18} {}: {} layers x {} hidden on tensor {} x pipeline {} x data {}; {} and {} shards\n", name,
+                     model.preset, model.layers, model.hidden, grid.tensor, grid.pipeline, grid.data,
+                     grid.tensor_shards, grid.data_shards);
+}
+
+std::string column(std::size_t bytes) { return byte_text(static_cast<double>(bytes)); }
+
+std::string models_table(const PpoPlan::Rank& rank) {
+  std::string text =
+      fmt::format("{:<14} {:>11} {:>11} {:>11} {:>11}\n", "model", "parameters", "weights", "gradients", "optimizer");
+  for (const PpoPlan::OfModel& model : rank.models)
+    text += fmt::format("{:<14} {:>11} {:>11} {:>11} {:>11}{}\n", model.name,
+                        count_text(static_cast<double>(model.parameters)), column(model.bytes[0]),
+                        column(model.bytes[1]), column(model.bytes[2]), model.parked ? "  (in host memory)" : "");
+  return text;
+}
+
+std::string parts_table(const PpoPlan::Rank& rank, std::size_t program_bytes) {
+  std::string text = fmt::format("{:<14} {:>11} {:>23} {:>11} {:>11}\n", "part of a step", "models",
+                                 "activations and caches", "program", "total");
+  for (const PpoPlan::OfPart& part : rank.parts)
+    text += fmt::format("{:<14} {:>11} {:>23} {:>11} {:>11}\n", part.name, column(part.resident), column(part.working),
+                        column(program_bytes), column(part.total() + program_bytes));
+  return text;
+}
+
+}  // namespace
+
+std::string ppo_plan_text(const PpoPlan& plan, const PpoModelConfig& config, const GridConfig& grid,
+                          const GridConfig& reward_grid, std::size_t program_bytes) {
+  const PpoPlan::Rank& rank = plan.largest();
+  std::string text = grid_line("Policy, reference", config.policy, grid);
+  text += grid_line("Reward, value", config.reward, reward_grid);
+  text += fmt::format("{:<18} {} episodes of up to {} tokens a rollout, {} a minibatch, {} updates\n", "Step",
+                      config.ppo.episodes, config.batch.length, config.ppo.minibatch, config.ppo.updates_per_rollout());
+  if (config.ppo.pretrains())
+    text += fmt::format("{:<18} {} sequences of {} tokens a minibatch, coefficient {}\n", "Pre-training text",
+                        config.ppo.minibatch * config.ppo.pretrain_per_episode, config.batch.length,
+                        config.ppo.pretrain_coefficient);
+  text += fmt::format("\nMemory of the largest rank ({} of {})\n", rank.rank, grid.ranks()) + models_table(rank) + "\n";
+  text += parts_table(rank, program_bytes);
+  return text + fmt::format("Largest    {} a rank\n", column(rank.peak() + program_bytes));
+}
+
 }  // namespace coxswain

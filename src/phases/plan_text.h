@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "rl/ppo_plan.h"
 #include "train/plan.h"
 
 namespace coxswain {
@@ -10,6 +11,10 @@ namespace coxswain {
 // program_bytes: what the program and its libraries hold before any tensor, a rank.
 std::string plan_text(const Plan& plan, const ModelConfig& model, const BatchConfig& batch, const GridConfig& grid,
                       std::size_t program_bytes, bool background_saves);
+
+// The same for PPO: the largest rank's memory by model and kind, and at the peak of each part of a step.
+std::string ppo_plan_text(const PpoPlan& plan, const PpoModelConfig& config, const GridConfig& grid,
+                          const GridConfig& reward_grid, std::size_t program_bytes);
 
 std::string byte_text(double bytes);  // 512 B, 3.4 KiB, 1.2 GiB
 

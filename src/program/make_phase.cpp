@@ -55,6 +55,10 @@ std::unique_ptr<Phase> make_ppo(const Settings& settings, const ProcessGrid& gri
 
 }  // namespace
 
+PpoModelConfig ppo_model_config(const Settings& settings) {
+  return {settings.model, settings.reward_model, settings.batch, settings.optimizer, settings.ppo, settings.run.seed};
+}
+
 std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& name = settings.run.phase;
   if (name == "tokenize") return std::make_unique<Tokenize>(settings.data, grid.world());

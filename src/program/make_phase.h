@@ -5,9 +5,12 @@
 
 #include "base/log.h"
 #include "phases/phase.h"
+#include "rl/ppo_models.h"
 #include "settings/settings.h"
 
 namespace coxswain {
+
+PpoModelConfig ppo_model_config(const Settings& settings);
 
 std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log);
 

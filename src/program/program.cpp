@@ -112,6 +112,11 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
 std::string check_report(const Settings& settings) {
   if (!uses_model(settings.run.phase)) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
   const std::size_t program = program_bytes(settings);
+  if (settings.run.phase == "ppo") {
+    const PpoModelConfig models = ppo_model_config(settings);
+    const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
+    return ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program);
+  }
   const Plan plan = make_plan(settings.model, settings.batch, settings.optimizer, settings.grid);
   const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
   return plan_text(plan, settings.model, settings.batch, settings.grid, program, saves);

@@ -123,7 +123,7 @@ GlobalBatch PpoModels::episodes(const Minibatch& minibatch, const Objective& obj
   return batch;
 }
 
-PpoModels::Update PpoModels::update(const Minibatch& minibatch, double policy_rate, double value_rate) {
+StepResult PpoModels::update_policy(const Minibatch& minibatch, double rate) {
   std::vector<GlobalBatch> parts{episodes(minibatch, policy_loss_, EpisodeColumns::policy)};
   if (config_.ppo.pretrains()) {
     GlobalBatch text = parts.front();
@@ -134,11 +134,13 @@ PpoModels::Update PpoModels::update(const Minibatch& minibatch, double policy_ra
     text.load = minibatch.pretraining;
     parts.push_back(std::move(text));
   }
-  Update update;
-  update.policy = policy_trainer_.step(parts, policy_rate);
-  update.value = value_trainer_.step(episodes(minibatch, value_loss_, EpisodeColumns::value), value_rate);
-  if (average_ && update.policy.updated) average_->update();
-  return update;
+  StepResult result = policy_trainer_.step(parts, rate);
+  if (average_ && result.updated) average_->update();
+  return result;
+}
+
+StepResult PpoModels::update_value(const Minibatch& minibatch, double rate) {
+  return value_trainer_.step(episodes(minibatch, value_loss_, EpisodeColumns::value), rate);
 }
 
 void PpoModels::visit(Archive& archive) {

@@ -50,11 +50,15 @@ class PpoModels {
     std::int64_t update = 0;  // number of this one, from 1
     std::function<MicroBatch(std::int64_t first_sequence, int sequences)> pretraining;
   };
+  // One update of one model, which stays as it was where loss or gradient is not finite.
+  StepResult update_policy(const Minibatch& minibatch, double rate);
+  StepResult update_value(const Minibatch& minibatch, double rate);
   struct Update {
     StepResult policy, value;
   };
-  // One update of policy and value model. A model whose loss or gradient is not finite stays as it was.
-  Update update(const Minibatch& minibatch, double policy_rate, double value_rate);
+  Update update(const Minibatch& minibatch, double policy_rate, double value_rate) {
+    return {update_policy(minibatch, policy_rate), update_value(minibatch, value_rate)};
+  }
 
   void visit(Archive& archive);  // policy and value model with their optimizers, the average
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/deck.h"
+#include "rl/ppo_plan.h"
 #include "settings/settings.h"
 
 namespace coxswain {
@@ -67,6 +68,62 @@ TEST(Inputs, Gpt3DecksEndAt300BillionTokens) {
     }
     EXPECT_GE(tokens, 300'000'000'000) << name;
     EXPECT_LT(before_last, 300'000'000'000) << name;
+  }
+}
+
+// Ouyang et al. 2022, appendix C.4.
+TEST(Inputs, PpoDecksFollowInstructGpt) {
+  struct Row {
+    const char* name;
+    const char* preset;
+    double value_rate, pretrain_coefficient;
+  };
+  const Row table[] = {{"1.3b_ppo", "gpt3_1.3b", 9e-6, 0},      {"6b_ppo", "gpt3_6.7b", 9e-6, 0},
+                       {"175b_ppo", "gpt3_175b", 5e-6, 0},      {"1.3b_ppo_ptx", "gpt3_1.3b", 9e-6, 27.8},
+                       {"6b_ppo_ptx", "gpt3_6.7b", 9e-6, 27.8}, {"175b_ppo_ptx", "gpt3_175b", 5e-6, 27.8}};
+  for (const Row& row : table) {
+    SCOPED_TRACE(row.name);
+    const Settings settings = read(kInputs / "instructgpt" / (std::string(row.name) + ".ini"));
+    EXPECT_EQ(settings.model.preset, row.preset);
+    EXPECT_EQ(settings.reward_model.preset, "gpt3_6.7b");
+    EXPECT_EQ(settings.run.steps * settings.ppo.minibatch, 256'000);
+    EXPECT_EQ(settings.ppo.episodes, 512);
+    EXPECT_EQ(settings.ppo.minibatch, 64);
+    EXPECT_EQ(settings.ppo.inner_epochs, 1);
+    EXPECT_EQ(settings.ppo.clip, 0.2);
+    EXPECT_EQ(settings.ppo.kl_coefficient, 0.02);
+    EXPECT_EQ(settings.ppo.kl_target, 0);
+    EXPECT_EQ(settings.ppo.discount, 1);
+    EXPECT_EQ(settings.ppo.average_decay, 0.992);
+    EXPECT_EQ(settings.ppo.value_learning_rate, row.value_rate);
+    EXPECT_EQ(settings.ppo.pretrain_coefficient, row.pretrain_coefficient);
+    EXPECT_EQ(settings.ppo.pretrain_per_episode, 8);
+    EXPECT_EQ(settings.optimizer.schedule, RateSchedule::constant);
+    EXPECT_EQ(settings.optimizer.warmup_steps, 10 * settings.ppo.updates_per_rollout());
+    EXPECT_EQ(settings.optimizer.warmup_start, 0.1);
+    EXPECT_EQ(settings.optimizer.beta2, 0.95);
+    EXPECT_EQ(settings.batch.length, 2048);
+    EXPECT_EQ(settings.generate.max_new_tokens, 1024);
+  }
+}
+
+// All four models on 1,024 devices of 80 GB, in each part of a step.
+TEST(Inputs, The175BDeckFits) {
+  const Settings settings = read(kInputs / "instructgpt" / "175b_ppo_ptx.ini");
+  EXPECT_EQ(settings.grid.ranks(), 1024);
+  EXPECT_EQ(settings.reward_grid.ranks(), 1024);
+  const PpoPlan plan = make_ppo_plan(
+      {settings.model, settings.reward_model, settings.batch, settings.optimizer, settings.ppo, settings.run.seed},
+      settings.grid, settings.reward_grid, settings.generate.slots);
+  ASSERT_EQ(plan.ranks.size(), 16u);
+  EXPECT_LT(plan.largest().peak(), std::size_t{76} << 30);
+  for (const PpoPlan::Rank& rank : plan.ranks) {
+    ASSERT_EQ(rank.models.size(), 4u);
+    EXPECT_EQ(rank.parts.size(), 4u);
+    // BF16 weights of all ranks are at least the model's: 175e9 x 2 bytes / (tensor 8 x pipeline 16), within a layer.
+    EXPECT_NEAR(static_cast<double>(rank.models[1].bytes[0]), 2 * 174.6e9 / 128, 0.2e9);
+    EXPECT_EQ(rank.models[1].bytes[1] + rank.models[1].bytes[2], 0u);  // the reference has no gradients, no optimizer
+    EXPECT_GT(rank.models[0].bytes[2], 16 * 174.6e9 / 1024 * 0.9);     // masters, moments, average: 16 bytes a weight
   }
 }
 
