@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "data/unchanged.h"
 
 namespace coxswain {
 
@@ -64,17 +65,6 @@ void fill_row(MicroBatch& batch, int row, std::span<const std::int32_t> window, 
   }
 }
 
-// What must be as it was when the checkpoint was written.
-void check_value(Archive& archive, const std::string& name, const std::string& now, const std::string& what) {
-  std::string then = now;
-  archive.value(name, then);
-  if (then != now) {
-    throw Error(ExitCode::data, fmt::format("the checkpoint was written with {} {}, now it is {}: the order of samples "
-                                            "cannot go on. Restore it, or start a new run from the weights",
-                                            what, then, now));
-  }
-}
-
 }  // namespace
 
 BatchSource::BatchSource(const DataConfig& config, const Options& options)
@@ -123,12 +113,12 @@ MicroBatch BatchSource::micro_batch(std::int64_t first_sample, int count) {
 }
 
 void BatchSource::visit(Archive& archive) {
-  check_value(archive, "data/length", std::to_string(options_.length), "[batch] length =");
-  check_value(archive, "data/sources", std::to_string(datasets_.size()), "a number of [data] sources of");
+  check_unchanged(archive, "data/length", std::to_string(options_.length), "[batch] length =");
+  check_unchanged(archive, "data/sources", std::to_string(datasets_.size()), "a number of [data] sources of");
   for (std::size_t s = 0; s < datasets_.size(); ++s) {
     const TokenFile& file = datasets_[s].file();
-    check_value(archive, fmt::format("data/source_{}/content", s), file.content_hash(),
-                fmt::format("source {} ({}) of contents", s + 1, file.path()));
+    check_unchanged(archive, fmt::format("data/source_{}/content", s), file.content_hash(),
+                    fmt::format("source {} ({}) of contents", s + 1, file.path()));
   }
   mixture_.visit(archive, "data");
 }

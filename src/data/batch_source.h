@@ -30,6 +30,7 @@ class BatchSource {
   MicroBatch micro_batch(std::int64_t first_sample, int count);
   void advance(std::int64_t count) { mixture_.advance(count); }
   std::int64_t consumed() const { return mixture_.consumed(); }
+  int length() const { return options_.length; }
 
   // The cursor, and what it is a cursor of: a restart with other data or another length is an Error(data).
   void visit(Archive& archive);

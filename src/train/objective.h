@@ -28,4 +28,16 @@ class LanguageModelLoss final : public Objective {
 
 const Objective& language_model_loss();
 
+// The same, and beside it the sums of -log p(target) over each of the batch's columns, which mark kinds of tokens.
+class LanguageModelLossByKind final : public Objective {
+ public:
+  explicit LanguageModelLossByKind(int kinds) : kinds_(kinds) {}
+  int terms() const override { return 1 + kinds_; }
+  void evaluate(Backend& backend, TensorView outputs, const Batch& batch, TensorView terms,
+                TensorView gradient) const override;
+
+ private:
+  int kinds_;
+};
+
 }  // namespace coxswain
