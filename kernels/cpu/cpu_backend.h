@@ -6,7 +6,7 @@
 
 namespace coxswain {
 
-class CpuBackend final : public Backend {
+class CpuBackend : public Backend {
  public:
   ~CpuBackend() override;
   std::string name() const override { return "cpu"; }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "io/agree.h"
 
@@ -25,10 +26,10 @@ class BackgroundTask {
   void join() {
     if (thread_.joinable()) thread_.join();
   }
-  // The result or the error, as outcome_of gives it. Waits.
+  // The result or the error, as outcome_of gives it, once; then nothing. Waits.
   std::string outcome() {
     join();
-    return std::move(outcome_);
+    return std::exchange(outcome_, {});
   }
 
  private:

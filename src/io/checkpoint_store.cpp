@@ -91,7 +91,10 @@ CheckpointStore::CheckpointStore(Communicator& world, Backend& backend, const st
       say_([](const std::string& line) { fmt::print(stderr, "{}\n", line); }),
       at_stage_([](const char*) {}) {}
 
-CheckpointStore::~CheckpointStore() { task_.join(); }
+CheckpointStore::~CheckpointStore() {
+  task_.join();
+  removal_.join();
+}
 
 void CheckpointStore::say(const std::string& line) const { tell(world_, say_, line); }
 
@@ -109,25 +112,30 @@ void CheckpointStore::save(const CheckpointHeader& header, const Visit& visit) {
       at_stage_("folder made");
       return std::string();
     });
-    agree(world_, "checkpoint copy", [&] { snapshot_.take(backend_, visit); });
+    agree(world_, "checkpoint memory", [&] { snapshot_.plan(visit); });
     return std::string();
   });
   if (is_error(outcome)) fail(outcome);
+  if (!config_.background) start_writing(temporary);
+  copied_ = outcome_of([&] { return snapshot_.copy(backend_), std::string(); });
   stall_seconds_ = seconds_since(started_);
+  if (config_.background) return start_writing(temporary);
+  finish_save();
+  times_.stall_seconds = times_.write_seconds;
+}
+
+void CheckpointStore::start_writing(const std::string& temporary) {
   stage_ = Stage::writing;
   task_.start([this, temporary] { return write_part(temporary, world_.rank(), snapshot_, at_stage_); });
-  if (!config_.background) {
-    wait();
-    times_.stall_seconds = times_.write_seconds;
-  }
 }
 
 bool CheckpointStore::poll() {
+  if (removal_.finished()) tell_of_removal();
   if (stage_ == Stage::idle) return false;
   if (world_.all_min(task_.finished() ? 1 : 0, "checkpoint progress") == 0) return false;
   const std::string mine = task_.outcome();
   if (stage_ == Stage::writing) {
-    const std::vector<std::string> parts = world_.all_gather(mine, "checkpoint parts");
+    const std::vector<std::string> parts = world_.all_gather(is_error(copied_) ? copied_ : mine, "checkpoint parts");
     for (std::size_t rank = 0; rank < parts.size(); ++rank)
       if (is_error(parts[rank])) fail(parts[rank]);
     stage_ = Stage::committing;
@@ -137,17 +145,46 @@ bool CheckpointStore::poll() {
   const std::string outcome = world_.broadcast(mine, 0, "checkpoint commit");
   if (is_error(outcome)) fail(outcome);
   stage_ = Stage::idle;
+  damaged_.erase(header_.step);  // this one is new
   newest_ = folder_.of_step(header_.step);
   times_ = {header_.step, static_cast<std::int64_t>(snapshot_.bytes()), stall_seconds_, seconds_since(started_)};
-  const std::string warning = result_of(outcome);
-  if (!warning.empty()) say(warning);
+  if (const std::string warning = result_of(outcome); !warning.empty())
+    say(warning);
+  else
+    remove_old();
   return true;
 }
 
-void CheckpointStore::wait() {
+void CheckpointStore::finish_save() {
   while (stage_ != Stage::idle) {
     task_.join();
     poll();
+  }
+}
+
+void CheckpointStore::wait() {
+  finish_save();
+  tell_of_removal();
+}
+
+// Rank 0, in a thread: to remove large files takes a part of the time of writing them.
+void CheckpointStore::remove_old() {
+  if (world_.rank() != 0) return;
+  tell_of_removal();
+  removal_.start([this, step = header_.step, best = header_.best, damaged = damaged_] {
+    folder_.prune(step, {config_.keep, best}, damaged);
+    at_stage_("old ones removed");
+    return std::string();
+  });
+}
+
+void CheckpointStore::tell_of_removal() {
+  const std::string outcome = removal_.outcome();
+  if (outcome.empty() || !is_error(outcome)) return;
+  try {
+    result_of(outcome);
+  } catch (const Error& error) {  // the new checkpoint is there all the same
+    say(fmt::format("{} is complete, but: {}", newest_, error.what()));
   }
 }
 
@@ -169,15 +206,12 @@ std::string CheckpointStore::commit(const std::vector<std::string>& parts) {
   replace_text_file(temporary + '/' + kManifestName, manifest.text());
   at_stage_("manifest written");
   folder_.commit(header_.step);
-  damaged_.erase(header_.step);  // this one is new
   try {
     at_stage_("folder renamed");
     folder_.point_latest(header_.step);
     at_stage_("latest moved");
     folder_.point_best(header_.best);
     at_stage_("best moved");
-    folder_.prune(header_.step, {config_.keep, header_.best}, damaged_);
-    at_stage_("old ones removed");
   } catch (const Error& error) {  // the checkpoint is there all the same
     return fmt::format("{} is complete, but: {}", folder_.of_step(header_.step), error.what());
   }

@@ -2,9 +2,10 @@
 //
 // save() copies the state to the host and returns; a thread of each rank writes its part (no MPI there); poll(), called
 // every step, lets the ranks agree. When all parts are on the disk, rank 0 writes checkpoint.h5 and the manifest in its
-// thread and commits by rename. Whatever fails on any rank, every rank throws the same Error(input_output), the
-// unfinished folder is removed and the checkpoints before it stay. Collective over the world: everything but the
-// accessors.
+// thread and commits by rename; old checkpoints go afterwards. Without [checkpoint] background the writing begins while
+// the state is still being copied, and save() returns when it is committed. Whatever fails on any rank, every rank
+// throws the same Error(input_output), the unfinished folder is removed and the checkpoints before it stay. Collective
+// over the world: everything but the accessors.
 #pragma once
 
 #include <chrono>
@@ -46,7 +47,7 @@ class CheckpointStore {
   // Finishes a save under way first. Returns as soon as the state has been copied, if [checkpoint] background is on.
   void save(const CheckpointHeader& header, const Visit& visit);
   bool poll();  // true once a save has been committed
-  void wait();  // until there is none under way
+  void wait();  // until there is none under way, and old ones are removed
   bool saving() const { return stage_ != Stage::idle; }
   const SaveTimes& last_save() const { return times_; }
   // The folder of the newest checkpoint that this run committed or read; empty if there is none.
@@ -61,7 +62,11 @@ class CheckpointStore {
  private:
   enum class Stage { idle, writing, committing };
   using Clock = std::chrono::steady_clock;
+  void start_writing(const std::string& temporary);
+  void finish_save();
   std::string commit(const std::vector<std::string>& parts);
+  void remove_old();
+  void tell_of_removal();
   void fail(const std::string& outcome);
   void say(const std::string& line) const;
 
@@ -74,7 +79,8 @@ class CheckpointStore {
   Snapshot snapshot_;
   CheckpointHeader header_;
   Stage stage_ = Stage::idle;
-  BackgroundTask task_;
+  std::string copied_;  // outcome of the copy to the host
+  BackgroundTask task_, removal_;
   std::set<std::int64_t> damaged_;  // steps that open_newest() passed over
   Clock::time_point started_;
   double stall_seconds_ = 0;

@@ -1,29 +1,19 @@
 #include "io/part.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
-#include <algorithm>
-#include <future>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <span>
 
-#include "io/disk_file.h"
 #include "io/fingerprint.h"
 #include "io/hdf5_file.h"
+#include "io/part_bytes.h"
 
 namespace coxswain {
 
 namespace {
 
 using Json = nlohmann::json;
-
-struct PlacedBox {
-  const Snapshot::Box* box = nullptr;
-  std::string dataset;
-  std::int64_t place = 0;  // in the file
-};
 
 std::vector<std::int64_t> extents(const Shape& shape) {
   std::vector<std::int64_t> list;
@@ -58,52 +48,6 @@ std::vector<PlacedBox> lay_out(const std::string& path, const Snapshot& snapshot
   return placed;
 }
 
-class RunningHash {
- public:
-  RunningHash() : state_(XXH3_createState(), XXH3_freeState) { XXH3_64bits_reset(state_.get()); }
-  void update(const void* memory, std::int64_t bytes) {
-    XXH3_64bits_update(state_.get(), memory, static_cast<std::size_t>(bytes));
-  }
-  std::uint64_t digest() const { return XXH3_64bits_digest(state_.get()); }
-
- private:
-  std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state_;
-};
-
-// HDF5's own bytes between the datasets are read back; the datasets' come from memory.
-FileHash write_boxes(const std::string& path, std::vector<PlacedBox> boxes, const Snapshot& snapshot) {
-  std::sort(boxes.begin(), boxes.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
-  constexpr std::int64_t kBlock = std::int64_t{4} << 20;
-  DiskFile file = DiskFile::modify(path);
-  const std::int64_t bytes = file.size();
-  file.reserve(bytes);
-  RunningHash hash;
-  std::vector<char> gap;
-  std::int64_t at = 0;
-  const auto hash_gap = [&](std::int64_t end) {
-    gap.resize(static_cast<std::size_t>(end - at));
-    file.read(at, std::as_writable_bytes(std::span(gap)));
-    hash.update(gap.data(), end - at);
-    at = end;
-  };
-  for (const PlacedBox& placed : boxes) {
-    if (placed.box->bytes == 0) continue;
-    hash_gap(placed.place);
-    const std::byte* memory = snapshot.memory(*placed.box);
-    const auto size = static_cast<std::int64_t>(placed.box->bytes);
-    for (std::int64_t done = 0; done < size; done += kBlock) {
-      const std::int64_t block = std::min(kBlock, size - done);
-      hash.update(memory + done, block);
-      file.write(placed.place + done, {memory + done, static_cast<std::size_t>(block)});
-      file.send(placed.place + done, block);
-    }
-    at += size;
-  }
-  hash_gap(bytes);
-  file.close();
-  return {bytes, hash.digest()};
-}
-
 }  // namespace
 
 std::string write_part(const std::string& folder, int rank, const Snapshot& snapshot, const StageHook& at_stage) {
@@ -113,29 +57,14 @@ std::string write_part(const std::string& folder, int rank, const Snapshot& snap
   const std::string path = folder + '/' + part_name(rank);
   const std::vector<PlacedBox> boxes = lay_out(path, snapshot);
   at_stage("part laid out");
-  // A second thread computes the fingerprints meanwhile: both need the memory's bytes once, and a processor.
-  std::future<std::vector<std::uint64_t>> fingerprints = std::async(std::launch::async, [&snapshot] {
-    std::vector<std::uint64_t> list;
-    for (const Snapshot::Box& box : snapshot.boxes())
-      list.push_back(fingerprint(box.dtype, snapshot.memory(box), box.global, box.offset, box.count));
-    return list;
-  });
-  const FileHash hash = write_boxes(path, boxes, snapshot);
-  at_stage("part written");
-  const std::vector<std::uint64_t> list = fingerprints.get();
+  const PartBytes written = write_part_bytes(path, boxes, snapshot, at_stage);
+  at_stage("part synced");
   for (std::size_t i = 0; i < boxes.size(); ++i) {
     const Snapshot::Box& box = *boxes[i].box;
     part["pieces"].push_back({box.name, name_of(box.dtype), extents(box.global), extents(box.offset),
-                              extents(box.count), boxes[i].dataset, list[i]});
+                              extents(box.count), boxes[i].dataset, written.fingerprints[i]});
   }
-  // While the disk works on what it was sent, see whether the file holds what memory held.
-  const FileHash found = hash_file(path);
-  if (found.bytes != hash.bytes || found.hash != hash.hash)
-    throw Error(ExitCode::input_output, fmt::format("{} does not hold what was written to it: hash {} instead of {}",
-                                                    path, hexadecimal(found.hash), hexadecimal(hash.hash)));
-  sync_file(path);
-  at_stage("part synced");
-  part["file"] = {part_name(rank), hash.bytes, hexadecimal(hash.hash)};
+  part["file"] = {part_name(rank), written.file.bytes, hexadecimal(written.file.hash)};
   return part.dump();
 }
 

@@ -1,21 +1,16 @@
 // One rank's file of a checkpoint, part_00012.h5, and what the other ranks need to know of it.
 //
-// HDF5 lays the contiguous datasets out and is closed; their bytes are then written at the places that HDF5 gave them,
-// so that every status is the operating system's own (HDF5 can report success on a full disk) and no lock is held
-// meanwhile. The file's hash is computed from memory, before the bytes are written, and compared with what the file
-// then holds.
+// HDF5 lays the contiguous datasets out and is closed; their bytes are then written at the places that HDF5 gave them
+// (part_bytes.h).
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "io/manifest.h"
+#include "io/part_bytes.h"
 #include "io/snapshot.h"
 
 namespace coxswain {
-
-// Called when a stage of a save is done; tests stop there.
-using StageHook = std::function<void(const char* stage)>;
 
 // A rank's part: its file (none if it had no pieces), its pieces with fingerprints, and the hashes of its values.
 // Manifest::Piece::file is 0 throughout.

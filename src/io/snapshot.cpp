@@ -69,21 +69,21 @@ std::uint64_t hash_value(const Value& value) {
 
 void Snapshot::clear() {
   boxes_.clear();
+  views_.clear();
   values_.clear();
   bytes_ = 0;
+  copied_.start();
 }
 
-std::vector<TensorView> Snapshot::collect(const Visit& visit) {
+void Snapshot::collect(const Visit& visit) {
   clear();
-  std::vector<TensorView> views;
-  Collector collector(boxes_, views, values_);
+  Collector collector(boxes_, views_, values_);
   visit(collector);
   for (std::size_t i = 0; i < boxes_.size(); ++i) {
     boxes_[i].place = bytes_;
-    boxes_[i].bytes = views[i].bytes();
+    boxes_[i].bytes = views_[i].bytes();
     bytes_ += (boxes_[i].bytes + 63) / 64 * 64;
   }
-  return views;
 }
 
 bool Snapshot::grow() {
@@ -106,11 +106,27 @@ void Snapshot::prepare(const Visit& visit) {
   clear();
 }
 
-void Snapshot::take(Backend& backend, const Visit& visit) {
-  const std::vector<TensorView> views = collect(visit);
+void Snapshot::plan(const Visit& visit) {
+  collect(visit);
   grow();
-  for (std::size_t i = 0; i < boxes_.size(); ++i)
-    if (boxes_[i].bytes != 0) backend.download(views[i], buffer_.get() + boxes_[i].place);
+}
+
+void Snapshot::copy(Backend& backend) {
+  try {
+    for (std::size_t i = 0; i < boxes_.size(); ++i) {
+      if (boxes_[i].bytes != 0) backend.download(views_[i], buffer_.get() + boxes_[i].place);
+      copied_.reach(static_cast<std::int64_t>(boxes_[i].place + boxes_[i].bytes));
+    }
+  } catch (...) {
+    copied_.give_up();
+    throw;
+  }
+}
+
+const std::byte* Snapshot::memory(const Box& box) const {
+  if (!copied_.wait(static_cast<std::int64_t>(box.place + box.bytes)))
+    throw Error(ExitCode::internal, fmt::format("{} was not copied to the host", box.name));
+  return buffer_.get() + box.place;
 }
 
 }  // namespace coxswain

@@ -1,4 +1,5 @@
-// This rank's share of a run's state, copied to host memory so that training can go on while it is written.
+// This rank's share of a run's state, copied to host memory so that training can go on while it is written. Another
+// thread may follow the copy, box by box.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "io/progress.h"
 #include "kernels/backend.h"
 #include "tensor/archive.h"
 
@@ -31,25 +33,29 @@ class Snapshot {
     std::size_t bytes = 0;
   };
 
-  // The buffer is kept from one call to the next.
-  void take(Backend& backend, const Visit& visit);
+  // What there is to copy, the values, and the memory for it, which is kept from one call to the next. No bytes yet.
+  void plan(const Visit& visit);
+  void copy(Backend& backend);       // all boxes, in their order; the state must not have changed since plan()
   void prepare(const Visit& visit);  // the buffer alone, its pages touched
   void clear();                      // all but the buffer
   const std::vector<Box>& boxes() const { return boxes_; }
   const std::map<std::string, Value>& values() const { return values_; }
-  const std::byte* memory(const Box& box) const { return buffer_.get() + box.place; }
+  // Waits until the box has been copied. Throws Error(internal) if the copy has failed.
+  const std::byte* memory(const Box& box) const;
   std::size_t bytes() const { return bytes_; }
 
  private:
-  std::vector<TensorView> collect(const Visit& visit);
+  void collect(const Visit& visit);
   bool grow();  // whether the buffer is new
   std::vector<Box> boxes_;
+  std::vector<TensorView> views_;  // where the boxes come from
   std::map<std::string, Value> values_;
   struct Free {
     void operator()(std::byte* memory) const { std::free(memory); }
   };
   std::unique_ptr<std::byte[], Free> buffer_;
   std::size_t bytes_ = 0, capacity_ = 0;
+  Progress copied_;
 };
 
 }  // namespace coxswain

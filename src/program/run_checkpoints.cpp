@@ -44,9 +44,9 @@ void RunCheckpoints::poll() {
 }
 
 void RunCheckpoints::wait() {
-  if (!store_.saving()) return;
+  const bool saving = store_.saving();
   store_.wait();
-  note();
+  if (saving) note();
 }
 
 void RunCheckpoints::note() {
