@@ -37,4 +37,19 @@ struct GenerateConfig {
   friend bool operator==(const GenerateConfig&, const GenerateConfig&) = default;
 };
 
+struct EvaluateConfig {
+  std::string prompts;          // JSONL of held-out prompts
+  std::string reward_model;     // a checkpoint: the judge
+  std::string reference;        // a checkpoint that divergences are measured from
+  std::string opponent;         // a checkpoint of the same shape: win rate against it
+  std::string curve;            // checkpoints, separated by commas: score against the root of the divergence
+  std::string best_of_policy;   // a checkpoint; empty: run.initialize_from
+  int best_of = 0;              // responses to each prompt, for best of 1, 4, 16, ... up to this; 0: none
+  std::string scores;           // JSONL of scored responses, and
+  std::string opponent_scores;  // those that they are compared with
+  std::string output;           // JSONL of the responses; empty: none
+
+  friend bool operator==(const EvaluateConfig&, const EvaluateConfig&) = default;
+};
+
 }  // namespace coxswain

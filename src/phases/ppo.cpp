@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "rl/advantages.h"
+#include "rl/roll_out.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
@@ -45,12 +46,17 @@ Ppo::Ppo(const PpoPhaseConfig& config, const ProcessGrid& grid, Backend& backend
       policy_skips_(config.models.optimizer),
       value_skips_(config.models.optimizer) {}
 
+void Ppo::load(Load which, Archive& archive) {
+  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+  (models_.*which)(archive);
+}
+
 StepReport Ppo::run_step() {
   const int updates = ppo().updates_per_rollout();
   const std::int64_t rollout = step_ / updates, update = step_ % updates;
   StepReport report;
   if (update == 0) {
-    roll_out(rollout);
+    make_rollout(rollout);
     for (const Episode& episode : rollout_.episodes) report.tokens += static_cast<std::int64_t>(episode.tokens.size());
   }
   const double rate = learning_rate(config_.models.optimizer, step_ + 1, 0, config_.run.steps);
@@ -71,16 +77,15 @@ StepReport Ppo::run_step() {
 }
 
 // One reads the paper here: respond, look, shape, estimate, whiten.
-void Ppo::roll_out(std::int64_t number) {
-  const std::vector<GenerationRequest> asked = requests(number);
+void Ppo::make_rollout(std::int64_t number) {
   Sampling sampling;
   sampling.seed = config_.run.seed;
   sampling.step = number;
   sampling.min_new_tokens = config_.generate.min_new_tokens;
   sampling.max_new_tokens = config_.generate.max_new_tokens;
   sampling.stop_sequences = {chat_.stop()};
-  take_responses(asked, generator_.respond(asked, sampling));
-  generator_.release();
+  rollout_ = roll_out(generator_, requests(number), sampling);
+  for (const Episode& episode : rollout_.episodes) generated_ += episode.response_length();
   models_.assess(rollout_);
 
   RewardShaping shaping;
@@ -105,20 +110,6 @@ std::vector<GenerationRequest> Ppo::requests(std::int64_t rollout) const {
     asked.push_back({prompts_.records[static_cast<std::size_t>(prompt)].tokens, prompt, epoch});
   }
   return asked;
-}
-
-void Ppo::take_responses(const std::vector<GenerationRequest>& requests,
-                         const std::vector<GeneratedResponse>& responses) {
-  rollout_.episodes.clear();
-  for (std::size_t i = 0; i < responses.size(); ++i) {
-    Episode episode;
-    episode.tokens = requests[i].prompt;
-    episode.prompt_length = static_cast<int>(episode.tokens.size());
-    episode.tokens.insert(episode.tokens.end(), responses[i].tokens.begin(), responses[i].tokens.end());
-    episode.ended = responses[i].finish_reason == FinishReason::stop;
-    generated_ += episode.response_length();
-    rollout_.episodes.push_back(std::move(episode));
-  }
 }
 
 std::vector<std::int64_t> Ppo::minibatch(std::int64_t rollout, std::int64_t update) const {
@@ -168,6 +159,7 @@ void Ppo::visit(Archive& archive) {
   archive.value("ppo/generated", generated_);
   archive.value("ppo/divergence", divergence_.k1);
   archive.value("ppo/divergence_k3", divergence_.k3);
+  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
   kl_.visit(archive);
   policy_skips_.visit(archive, "policy");
   value_skips_.visit(archive, "value");

@@ -11,6 +11,7 @@
 #include "data/batch_source.h"
 #include "data/prompts.h"
 #include "data/tokenizer.h"
+#include "data/tokenizer_identity.h"
 #include "phases/config.h"
 #include "phases/phase.h"
 #include "rl/generator.h"
@@ -43,14 +44,16 @@ class Ppo final : public Phase {
   StepReport run_step() override;
   void visit(Archive& archive) override;
 
-  PpoModels& models() { return models_; }
+  // Weights of other runs, all of them of the prompts' tokenizer.
+  using Load = void (PpoModels::*)(Archive&);
+  void load(Load which, Archive& archive);
+  void begin() { models_.begin(); }
   std::vector<std::string> describe() const;  // what it learns from, for the log
 
  private:
   const PpoConfig& ppo() const { return config_.models.ppo; }
-  void roll_out(std::int64_t number);  // of the rollout, from 0
+  void make_rollout(std::int64_t number);  // from 0
   std::vector<GenerationRequest> requests(std::int64_t rollout) const;
-  void take_responses(const std::vector<GenerationRequest>& requests, const std::vector<GeneratedResponse>& responses);
   std::vector<std::int64_t> minibatch(std::int64_t rollout, std::int64_t update) const;  // episodes, in their order
   void report_rollout(StepReport& report) const;
   void report_update(const PpoModels::Update& update, double rate, StepReport& report) const;

@@ -1,8 +1,9 @@
 #include "program/make_phase.h"
 
-#include "io/checkpoint_store.h"
 #include "phases/benchmark.h"
+#include "phases/evaluate.h"
 #include "phases/generate.h"
+#include "phases/load_checkpoint.h"
 #include "phases/ppo.h"
 #include "phases/pretrain.h"
 #include "phases/tokenize.h"
@@ -15,21 +16,13 @@ PretrainConfig pretrain_config(const Settings& settings) {
   return {settings.run, settings.model, settings.batch, settings.optimizer, settings.data};
 }
 
-// Weights of another run: its newest whole checkpoint.
-void load_weights(const std::string& path, const char* what, Communicator& world, Backend& backend, Log& log,
-                  const Visit& visit) {
-  CheckpointReader reader =
-      open_checkpoint(world, backend, path, [&log](const std::string& line) { log.warning("{}", line); });
-  reader.load(visit, ExitCode::data);
-  log.info("{} of {} (step {})", what, reader.folder(), reader.header().step);
-}
-
 template <class ModelPhase>
 std::unique_ptr<Phase> with_weights(std::unique_ptr<ModelPhase> phase, const Settings& settings,
                                     const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& path = settings.run.initialize_from;
   if (!path.empty())
-    load_weights(path, "weights", grid.world(), backend, log, [&](Archive& archive) { phase->load_weights(archive); });
+    load_checkpoint(path, "weights", {grid.world(), backend, log},
+                    [&](Archive& archive) { phase->load_weights(archive); });
   return phase;
 }
 
@@ -42,14 +35,14 @@ std::unique_ptr<Phase> make_ppo(const Settings& settings, const ProcessGrid& gri
       backend, log);
   for (const std::string& line : phase->describe()) log.info("{}", line);
   const auto load = [&](const std::string& path, const std::string& otherwise, const char* what, auto member) {
-    load_weights(path.empty() ? otherwise : path, what, grid.world(), backend, log,
-                 [&](Archive& archive) { (phase->models().*member)(archive); });
+    load_checkpoint(path.empty() ? otherwise : path, what, {grid.world(), backend, log},
+                    [&](Archive& archive) { phase->load(member, archive); });
   };
   load(settings.run.initialize_from, "", "policy", &PpoModels::load_policy);
   load(ppo.reference, settings.run.initialize_from, "reference", &PpoModels::load_reference);
   load(ppo.reward_model, "", "reward model", &PpoModels::load_reward_model);
   load(ppo.value_model, ppo.reward_model, "value model", &PpoModels::load_value_model);
-  phase->models().begin();
+  phase->begin();
   return phase;
 }
 
@@ -67,6 +60,12 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
     const GeneratePhaseConfig config{settings.run, settings.generate, settings.model, settings.data,
                                      settings.batch.length};
     return with_weights(std::make_unique<Generate>(config, grid, backend), settings, grid, backend, log);
+  }
+  if (name == "evaluate") {
+    const EvaluatePhaseConfig config{settings.run,          settings.evaluate,    settings.model,
+                                     settings.reward_model, settings.reward_grid, settings.batch,
+                                     settings.data,         settings.chat,        settings.generate};
+    return std::make_unique<Evaluate>(config, grid, backend, log);
   }
   if (name == "ppo") return make_ppo(settings, grid, backend, log);
   auto pretrain = std::make_unique<Pretrain>(pretrain_config(settings), grid, backend);

@@ -68,6 +68,13 @@ double gemm_rate(const ModelConfig& model, const ProcessGrid& grid, Backend& bac
   return sum;
 }
 
+// The reward model that the phase looks at, and the key that names it.
+std::pair<std::string, const char*> reward_model_path(const Settings& settings) {
+  if (settings.run.phase == "ppo") return {settings.ppo.reward_model, "[ppo] reward_model"};
+  if (settings.run.phase == "evaluate") return {settings.evaluate.reward_model, "[evaluate] reward_model"};
+  return {"", ""};
+}
+
 // Shape of the reward model, where the deck does not give it: its checkpoint holds the deck that it was made with.
 void read_reward_model(const std::string& path, const char* key, Communicator& world, Settings& settings) {
   const std::string deck =
@@ -103,9 +110,8 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
   if (!problem.empty()) throw Error(ExitCode::usage, problem);
   text = world.broadcast(text, 0, "deck");
   Settings settings = read_settings(text, command.deck, command.overrides, command.check ? 0 : world.size());
-  if (settings.run.phase == "ppo" && settings.reward_model.layers == 0) {
-    read_reward_model(settings.ppo.reward_model, "[ppo] reward_model", world, settings);
-  }
+  const auto [path, key] = reward_model_path(settings);
+  if (!path.empty() && settings.reward_model.layers == 0) read_reward_model(path, key, world, settings);
   return settings;
 }
 

@@ -1,6 +1,7 @@
 #include "rl/episode_batch.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace coxswain {
 
@@ -52,9 +53,56 @@ MicroBatch episode_batch(const Rollout& rollout, std::span<const std::int64_t> o
   return batch;
 }
 
-std::vector<float> response_outputs(const Episode& episode, std::span<const float> row, int shift) {
-  const auto start = row.begin() + (episode.prompt_length - shift);
+int row_length(const Rollout& rollout, int longest) {
+  constexpr std::size_t kUnit = 16;
+  std::size_t most = 1;
+  for (const Episode& episode : rollout.episodes) most = std::max(most, episode.tokens.size());
+  return std::min(static_cast<int>((most + kUnit - 1) / kUnit * kUnit), longest);
+}
+
+GlobalBatch whole_rollout(const Rollout& rollout, int micro, int longest) {
+  GlobalBatch batch;
+  batch.size = static_cast<int>(rollout.episodes.size());
+  batch.micro = micro;
+  std::vector<std::int64_t> in_order(rollout.episodes.size());
+  std::iota(in_order.begin(), in_order.end(), 0);
+  batch.load = [&rollout, order = std::move(in_order), length = row_length(rollout, longest)](std::int64_t first,
+                                                                                              int count) {
+    return episode_batch(rollout, order, first, count, length, EpisodeColumns::none);
+  };
+  return batch;
+}
+
+namespace {
+
+// From the rows before the response's tokens.
+std::vector<float> response_outputs(const Episode& episode, std::span<const float> outputs, std::size_t first_row) {
+  const auto start = outputs.begin() + static_cast<std::ptrdiff_t>(first_row) + std::max(0, episode.prompt_length - 1);
   return {start, start + episode.response_length()};
+}
+
+}  // namespace
+
+void take_log_probs(std::span<const float> outputs, int row_length, std::vector<float> Episode::*member,
+                    Rollout& rollout) {
+  for (std::size_t i = 0; i < rollout.episodes.size(); ++i) {
+    Episode& episode = rollout.episodes[i];
+    episode.*member = response_outputs(episode, outputs, i * static_cast<std::size_t>(row_length));
+    for (float& value : episode.*member) value = -value;
+  }
+}
+
+void take_values(std::span<const float> outputs, int row_length, Rollout& rollout) {
+  for (std::size_t i = 0; i < rollout.episodes.size(); ++i)
+    rollout.episodes[i].values =
+        response_outputs(rollout.episodes[i], outputs, i * static_cast<std::size_t>(row_length));
+}
+
+void take_scores(std::span<const float> outputs, int row_length, Rollout& rollout) {
+  for (std::size_t i = 0; i < rollout.episodes.size(); ++i) {
+    Episode& episode = rollout.episodes[i];
+    episode.score = outputs[i * static_cast<std::size_t>(row_length) + episode.tokens.size() - 1];
+  }
 }
 
 }  // namespace coxswain

@@ -8,6 +8,7 @@
 
 #include "model/micro_batch.h"
 #include "rl/rollout.h"
+#include "train/global_batch.h"
 
 namespace coxswain {
 
@@ -20,8 +21,15 @@ enum class EpisodeColumns { none, policy, value };
 MicroBatch episode_batch(const Rollout& rollout, std::span<const std::int64_t> order, std::int64_t first, int count,
                          int length, EpisodeColumns columns);
 
-// Per-token outputs [episodes x length] of all episodes in their order -> those of response tokens. `shift` 1: from the
-// rows before the tokens; 0: from the tokens' own rows.
-std::vector<float> response_outputs(const Episode& episode, std::span<const float> row, int shift);
+// All episodes in their order, as a batch for an Evaluator; rows have the shortest length that holds all, in steps of
+// 16 tokens up to `longest`: the same on every rank and grid. The rollout must outlive it.
+GlobalBatch whole_rollout(const Rollout& rollout, int micro, int longest);
+int row_length(const Rollout& rollout, int longest);
+
+// What an Evaluator gave for that batch, to where it belongs. A language head gives -log p.
+void take_log_probs(std::span<const float> outputs, int row_length, std::vector<float> Episode::*member,
+                    Rollout& rollout);
+void take_values(std::span<const float> outputs, int row_length, Rollout& rollout);
+void take_scores(std::span<const float> outputs, int row_length, Rollout& rollout);  // at the last tokens
 
 }  // namespace coxswain

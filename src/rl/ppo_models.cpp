@@ -1,8 +1,5 @@
 #include "rl/ppo_models.h"
 
-#include <algorithm>
-#include <numeric>
-
 #include "rl/episode_batch.h"
 #include "tensor/prefixed_archive.h"
 
@@ -63,51 +60,17 @@ void PpoModels::begin() {
   reward_.model().park();
 }
 
-// The shortest length that holds all episodes, in steps of 16 tokens: the same on every rank and grid.
-int PpoModels::length_of(const Rollout& rollout) const {
-  constexpr std::size_t kUnit = 16;
-  std::size_t longest = 1;
-  for (const Episode& episode : rollout.episodes) longest = std::max(longest, episode.tokens.size());
-  const auto rounded = static_cast<int>((longest + kUnit - 1) / kUnit * kUnit);
-  return std::min(rounded, config_.batch.length);
-}
-
-GlobalBatch PpoModels::all_episodes(const Rollout& rollout) const {
-  GlobalBatch batch;
-  batch.size = static_cast<int>(rollout.episodes.size());
-  batch.micro = config_.batch.micro;
-  std::vector<std::int64_t> in_order(rollout.episodes.size());
-  std::iota(in_order.begin(), in_order.end(), 0);
-  batch.load = [&rollout, order = std::move(in_order), length = length_of(rollout)](std::int64_t first, int count) {
-    return episode_batch(rollout, order, first, count, length, EpisodeColumns::none);
-  };
-  return batch;
-}
-
 void PpoModels::assess(Rollout& rollout) {
-  const GlobalBatch batch = all_episodes(rollout);
-  const auto length = static_cast<std::size_t>(length_of(rollout));
-  const std::vector<float> now = policy_evaluator_.outputs(batch);
-  const std::vector<float> values = value_evaluator_.outputs(batch);
-  std::vector<float> reference, scores;
+  const GlobalBatch batch = whole_rollout(rollout, config_.batch.micro, config_.batch.length);
+  const int length = row_length(rollout, config_.batch.length);
+  take_log_probs(policy_evaluator_.outputs(batch), length, &Episode::log_probs, rollout);
+  take_values(value_evaluator_.outputs(batch), length, rollout);
   {
     const AtWork at_work(reference_.model(), config_.ppo.park_models);
-    reference = reference_.outputs(batch);
+    take_log_probs(reference_.outputs(batch), length, &Episode::reference_log_probs, rollout);
   }
-  {
-    const AtWork at_work(reward_.model(), config_.ppo.park_models);
-    scores = reward_.outputs(batch);
-  }
-  for (std::size_t i = 0; i < rollout.episodes.size(); ++i) {
-    Episode& episode = rollout.episodes[i];
-    const auto row = [&](const std::vector<float>& all) { return std::span(all).subspan(i * length, length); };
-    episode.log_probs = response_outputs(episode, row(now), 1);
-    episode.reference_log_probs = response_outputs(episode, row(reference), 1);
-    for (float& value : episode.log_probs) value = -value;  // a head gives -log p
-    for (float& value : episode.reference_log_probs) value = -value;
-    episode.values = response_outputs(episode, row(values), 1);
-    episode.score = row(scores)[episode.tokens.size() - 1];
-  }
+  const AtWork at_work(reward_.model(), config_.ppo.park_models);
+  take_scores(reward_.outputs(batch), length, rollout);
 }
 
 GlobalBatch PpoModels::episodes(const Minibatch& minibatch, const Objective& objective, EpisodeColumns columns) const {
@@ -117,7 +80,8 @@ GlobalBatch PpoModels::episodes(const Minibatch& minibatch, const Objective& obj
   batch.size = static_cast<int>(minibatch.episodes.size());
   batch.micro = config_.batch.micro;
   batch.objective = &objective;
-  batch.load = [&minibatch, columns, length = length_of(*minibatch.rollout)](std::int64_t first, int count) {
+  batch.load = [&minibatch, columns, length = row_length(*minibatch.rollout, config_.batch.length)](std::int64_t first,
+                                                                                                    int count) {
     return episode_batch(*minibatch.rollout, minibatch.episodes, first, count, length, columns);
   };
   return batch;

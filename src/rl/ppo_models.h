@@ -63,9 +63,7 @@ class PpoModels {
   void visit(Archive& archive);  // policy and value model with their optimizers, the average
 
  private:
-  GlobalBatch all_episodes(const Rollout& rollout) const;
   GlobalBatch episodes(const Minibatch& minibatch, const Objective& objective, EpisodeColumns columns) const;
-  int length_of(const Rollout& rollout) const;
 
   PpoModelConfig config_;
   ModelContext policy_context_, value_context_;

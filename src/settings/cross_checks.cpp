@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <functional>
 #include <numeric>
 
 #include "base/deck.h"
@@ -89,6 +90,20 @@ void check_lengths(const Settings& settings, const Deck&, Mistakes& mistakes) {
   }
 }
 
+using Want = std::function<void(bool given, const char* key, const char* what)>;
+
+void check_evaluate_given(const Settings& settings, const Want& want) {
+  const EvaluateConfig& evaluate = settings.evaluate;
+  const bool files = !evaluate.scores.empty();
+  want(files || !evaluate.prompts.empty() || !settings.data.validation.empty(), "[evaluate] prompts",
+       "or [data] validation for a perplexity, or [evaluate] scores");
+  want(files || !settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the model");
+  want(files == !evaluate.opponent_scores.empty(), "[evaluate] opponent_scores", "beside scores, and nowhere else");
+  want(evaluate.best_of == 0 || !evaluate.reward_model.empty(), "[evaluate] reward_model", "best_of needs a judge");
+  want(evaluate.curve.empty() || (!evaluate.reward_model.empty() && !evaluate.reference.empty()),
+       "[evaluate] reward_model and reference", "the curve is a score against a divergence");
+}
+
 void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
   const auto want = [&](bool given, const char* key, const char* what) {
     if (!given)
@@ -116,6 +131,7 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
     want(!settings.ppo.pretrains() || !settings.data.source.empty(), "[data] source",
          "[ppo] pretrain_coefficient asks for pre-training text");
   }
+  if (phase == "evaluate") check_evaluate_given(settings, want);
   if (phase == "pretrain" && settings.run.validate_every > 0 && !settings.data.synthetic()) {
     want(!settings.data.validation.empty(), "[data] validation", "validate_every is on");
   }

@@ -15,7 +15,8 @@ constexpr Range kSize{.least = 0, .most = 1e6};  // so that no count of paramete
 void add_run(std::vector<Key>& keys) {
   using C = RunConfig;
   std::vector<std::pair<std::string, std::string>> phases;
-  for (const char* phase : {"pretrain", "tokenize", "generate", "benchmark", "ppo"}) phases.emplace_back(phase, phase);
+  for (const char* phase : {"pretrain", "tokenize", "generate", "benchmark", "ppo", "evaluate"})
+    phases.emplace_back(phase, phase);
   SectionBuilder<C>(keys, "run", &Settings::run)
       .choice("phase", &C::phase, phases, {"", "what to do"})
       .text("directory", &C::directory, "a folder", {"", "run directory: all that the run writes", kFree})
@@ -212,6 +213,7 @@ const std::vector<Section>& deck_sections() {
       {"reward_model", "shape of reward and value model; without layers: as the checkpoint says"},
       {"reward_grid", "how the same ranks share the reward and the value model"},
       {"ppo", "proximal policy optimization, with pre-training text (PPO-ptx) or without"},
+      {"evaluate", "what a policy is worth"},
       {"device", "processor"},
   };
   return sections;

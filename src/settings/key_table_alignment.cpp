@@ -54,6 +54,26 @@ void add_ppo_method(std::vector<Key>& keys) {
               {"", "score of such a response where missing_end = fixed"});
 }
 
+void add_evaluate(std::vector<Key>& keys) {
+  using C = EvaluateConfig;
+  SectionBuilder<C>(keys, "evaluate", &Settings::evaluate)
+      .text("prompts", &C::prompts, "a path, or empty", {"", "JSONL of held-out prompts", kFree})
+      .text("reward_model", &C::reward_model, "a folder, or empty", {"", "the judge: a run of phase reward", kFree})
+      .text("reference", &C::reference, "a folder, or empty", {"", "what divergences are measured from", kFree})
+      .text("opponent", &C::opponent, "a folder, or empty",
+            {"", "run of a model of the same shape, for a win rate", kFree})
+      .text("curve", &C::curve, "folders, ...", {"", "checkpoints: score against the root of the divergence", kFree})
+      .number("best_of", &C::best_of, {.least = 0, .most = 1024},
+              {"responses", "to each prompt: best of 1, 4, 16, ... up to this; 0: none", kFree})
+      .text("best_of_policy", &C::best_of_policy, "a folder, or empty",
+            {"", "whose responses; empty: run.initialize_from", kFree})
+      .text("scores", &C::scores, "a path, or empty",
+            {"", "JSONL of responses with scores of any judge: win rate from files", kFree})
+      .text("opponent_scores", &C::opponent_scores, "a path, or empty",
+            {"", "the other side: the same prompts in the same order", kFree})
+      .text("output", &C::output, "a path, or empty", {"", "JSONL of the responses, side by side", kFree});
+}
+
 }  // namespace
 
 void add_alignment_keys(std::vector<Key>& keys) {
@@ -61,6 +81,7 @@ void add_alignment_keys(std::vector<Key>& keys) {
   add_grid(keys, "reward_grid", &Settings::reward_grid);
   add_ppo_sources(keys);
   add_ppo_method(keys);
+  add_evaluate(keys);
 }
 
 }  // namespace coxswain

@@ -160,7 +160,7 @@ ModelConfig model_of_deck(const std::string& effective_deck) {
 
 bool has_use_for(const std::string& section, const std::string& phase) {
   if (section.starts_with("reward_")) return uses_reward_model(phase);
-  return section != "ppo" || phase == "ppo";
+  return (section != "ppo" && section != "evaluate") || phase == section;
 }
 
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks) {

@@ -30,6 +30,7 @@ struct Settings {
   ModelConfig reward_model;  // layers = 0: as its checkpoint says
   GridConfig reward_grid;
   PpoConfig ppo;
+  EvaluateConfig evaluate;
   DeviceConfig device;
 };
 

@@ -20,6 +20,7 @@ class FrozenModel {
   const ModelConfig& config() const { return config_; }
   // The head's output of every token, see Evaluator.
   std::vector<float> outputs(const GlobalBatch& batch) { return evaluator_.outputs(batch); }
+  std::vector<double> terms(const GlobalBatch& batch) { return evaluator_.terms(batch); }
 
  private:
   ModelConfig config_;

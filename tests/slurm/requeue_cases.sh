@@ -38,6 +38,22 @@ for launcher in srun mpirun; do
   [ $launcher = mpirun ] || expect_saved "$job" preempted_$launcher
 done
 
+# A chain of two decks, the first of which loses a rank to SIGKILL: it is requeued, goes on, and the second begins after it.
+sed "s#^steps = .*#steps = 400\ndirectory = $work/chain_first#" tests/slurm/train.ini >"$work/chain_first.ini"
+sed "s#^steps = .*#steps = 10\ndirectory = $work/chain_second\ninitialize_from = $work/chain_first#" tests/slurm/train.ini \
+  >"$work/chain_second.ini"
+bash jobs/slurm/rlhf.sh --nodes=2 --ntasks-per-node=1 --time=20 --output="$work/%x.out" -- \
+  "$work/chain_first.ini" "$work/chain_second.ini" >"$work/chain.txt" || fail "rlhf.sh ended with $?"
+first=$(sed -n '1s/ .*//p' "$work/chain.txt")
+second=$(sed -n '2s/ .*//p' "$work/chain.txt")
+wait_lines chain_first 5
+pkill -KILL -f -- "$program $work/chain_first.ini" || fail "chain_first: no rank to kill"
+wait_end "$second" 300
+expect_run "$first" chain_first 2
+expect_run "$second" chain_second 1
+grep -q "weights of $work/chain_first" "$work/chain_second.out" ||
+  fail "chain_second did not begin with the weights of the first"
+
 # The time limit: one minute, the signal 25 s before, or up to a minute before that.
 job=$(submit limit pretrain.sbatch $endless --time=1 --signal=USR1@25)
 wait_lines limit 1

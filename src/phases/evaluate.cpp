@@ -1,0 +1,244 @@
+#include "phases/evaluate.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "data/tokenizer_identity.h"
+#include "io/append_file.h"
+#include "phases/scored_responses.h"
+#include "rl/best_of_n.h"
+#include "rl/proportion.h"
+#include "rl/win_rate.h"
+
+namespace coxswain {
+
+namespace {
+
+constexpr std::uint64_t kBootstrapStream = 0xe7a1ull << 48;
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+Prompts prompts_of(const EvaluatePhaseConfig& config, const ChatFormat& chat, const LoadContext& context) {
+  if (config.evaluate.prompts.empty()) return {};
+  const RecordFiles files{config.evaluate.prompts, "[evaluate] prompts", config.data.on_bad_line};
+  return read_prompts({files, chat, context.world, context.log, config.batch.length - config.generate.max_new_tokens});
+}
+
+nlohmann::ordered_json json_of(const Proportion& share) {
+  return {{"share", share.share}, {"interval", {share.interval.low, share.interval.high}}, {"trials", share.trials}};
+}
+
+}  // namespace
+
+Evaluate::Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
+    : config_(config),
+      context_{grid.world(), backend, log},
+      reward_grid_(grid.world(), config.reward_grid),
+      policy_(config.model, grid, backend),
+      tokenizer_(make_tokenizer(config.data)),
+      chat_(config.chat, *tokenizer_),
+      prompts_(prompts_of(config, chat_, context_)) {
+  if (!config.evaluate.reward_model.empty()) {
+    judge_.emplace(config.reward_model, reward_grid_, backend);
+    load(*judge_, config.evaluate.reward_model, "judge");
+  }
+  if (!config.evaluate.reference.empty()) {
+    reference_.emplace(config.model, grid, backend);
+    load(*reference_, config.evaluate.reference, "reference");
+  }
+  policy_judge_ =
+      std::make_unique<PolicyJudge>(policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
+                                    JudgingConfig{config.batch.micro, config.batch.length, config.generate.slots});
+  plan_tasks();
+}
+
+void Evaluate::plan_tasks() {
+  const EvaluateConfig& wanted = config_.evaluate;
+  if (!wanted.scores.empty()) tasks_.emplace_back([this] { return compare_files(); });
+  if (!config_.data.validation.empty()) tasks_.emplace_back([this] { return measure_perplexity(); });
+  if (prompts_.records.empty()) return;
+  tasks_.emplace_back([this] { return judge_policy(); });
+  if (!wanted.opponent.empty()) tasks_.emplace_back([this] { return judge_opponent(); });
+  if (wanted.best_of > 1) tasks_.emplace_back([this] { return measure_best_of_n(); });
+  for (const std::string& path : parse_paths(wanted.curve))
+    tasks_.emplace_back([this, path] { return add_to_curve(path); });
+}
+
+void Evaluate::load(FrozenModel& model, const std::string& path, const char* what) {
+  load_checkpoint(path, what, context_, [&](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    model.load(archive);
+  });
+}
+
+StepReport Evaluate::run_step() {
+  StepReport report;
+  report.metrics = tasks_[static_cast<std::size_t>(step_)]();
+  ++step_;
+  return report;
+}
+
+std::vector<GenerationRequest> Evaluate::requests(int samples) const {
+  std::vector<GenerationRequest> asked;
+  for (std::size_t prompt = 0; prompt < prompts_.records.size(); ++prompt)
+    for (int sample = 0; sample < samples; ++sample)
+      asked.push_back({prompts_.records[prompt].tokens, static_cast<std::int64_t>(prompt), sample});
+  return asked;
+}
+
+Rollout Evaluate::judged(const std::string& path, int samples) {
+  if (loaded_ != path) load(policy_, path, "policy");
+  loaded_ = path;
+  Sampling sampling;
+  sampling.seed = config_.run.seed;
+  sampling.temperature = config_.generate.temperature;
+  sampling.min_new_tokens = config_.generate.min_new_tokens;
+  sampling.max_new_tokens = config_.generate.max_new_tokens;
+  sampling.stop_sequences = {chat_.stop()};
+  return policy_judge_->judge(requests(samples), sampling);
+}
+
+Evaluate::Metrics Evaluate::measure_perplexity() {
+  if (loaded_ != config_.run.initialize_from) load(policy_, config_.run.initialize_from, "policy");
+  loaded_ = config_.run.initialize_from;
+  const ValidationSource text(config_.data, config_.batch.length, config_.model.vocabulary);
+  GlobalBatch batch;
+  const int unit = policy_.model().context().grid.config().data_shards * config_.batch.micro;
+  batch.size = static_cast<int>((text.samples() + unit - 1) / unit * unit);
+  batch.micro = config_.batch.micro;
+  batch.load = [&](std::int64_t first, int count) { return text.micro_batch(first, count); };
+  const double loss = policy_.terms(batch).front();
+  results_["perplexity"] = {{"text", config_.data.validation},
+                            {"tokens", text.samples() * config_.batch.length},
+                            {"loss", loss},
+                            {"perplexity", std::exp(loss)}};
+  summary_ +=
+      fmt::format("  perplexity    {:>9.4f}  (loss {:.4f} on {})\n", std::exp(loss), loss, config_.data.validation);
+  return {{"validation_loss", loss}, {"perplexity", std::exp(loss)}};
+}
+
+void Evaluate::note_policy(const char* name, const Rollout& rollout, Metrics& metrics) {
+  const std::vector<double> lengths = lengths_of(rollout);
+  nlohmann::ordered_json& result = results_[name];
+  result["responses"] = rollout.episodes.size();
+  result["response_tokens"] = mean(lengths);
+  summary_ += fmt::format("  {:<12}  {} responses of {:.1f} tokens", name, rollout.episodes.size(), mean(lengths));
+  if (judge_) {
+    const std::vector<double> scores = scores_of(rollout);
+    const Interval interval = bootstrap_mean(scores, {config_.run.seed, kBootstrapStream});
+    result["score"] = mean(scores);
+    result["score_interval"] = {interval.low, interval.high};
+    metrics.emplace_back(fmt::format("{}_score", name), mean(scores));
+    summary_ += fmt::format(", score {:.4f} ({:.4f} to {:.4f})", mean(scores), interval.low, interval.high);
+  }
+  if (reference_) {
+    const KlEstimates divergence = mean_divergence_by_response(rollout);
+    result["kl"] = divergence.k1;
+    metrics.emplace_back(fmt::format("{}_kl", name), divergence.k1);
+    summary_ += fmt::format(", KL {:.3f} nats", divergence.k1);
+  }
+  summary_ += '\n';
+}
+
+Evaluate::Metrics Evaluate::judge_policy() {
+  Metrics metrics;
+  ours_ = judged(config_.run.initialize_from, 1);
+  note_policy("policy", *ours_, metrics);
+  write_samples(*ours_, nullptr);
+  return metrics;
+}
+
+Evaluate::Metrics Evaluate::judge_opponent() {
+  Metrics metrics;
+  const Rollout theirs = judged(config_.evaluate.opponent, 1);
+  note_policy("opponent", theirs, metrics);
+  if (judge_) note_win_rate(*ours_, theirs, metrics);
+  write_samples(*ours_, &theirs);
+  return metrics;
+}
+
+void Evaluate::note_win_rate(const Rollout& ours, const Rollout& theirs, Metrics& metrics) {
+  const ScoredResponses mine{scores_of(ours), lengths_of(ours)}, other{scores_of(theirs), lengths_of(theirs)};
+  const WinRates rates = compare(mine, other);
+  results_["win_rate"] = json_of(rates.plain);
+  results_["length_controlled_win_rate"] = json_of(rates.length_controlled.rate);
+  metrics.emplace_back("win_rate", rates.plain.share);
+  summary_ += text_of(rates);
+}
+
+Evaluate::Metrics Evaluate::compare_files() {
+  const EvaluateConfig& wanted = config_.evaluate;
+  const auto read = [&](const std::string& path, const char* key) {
+    return read_scored_responses({path, key, config_.data.on_bad_line}, context_.world, context_.log);
+  };
+  const ScoredResponses ours = read(wanted.scores, "[evaluate] scores");
+  const ScoredResponses theirs = read(wanted.opponent_scores, "[evaluate] opponent_scores");
+  check_same_prompts(ours, theirs, wanted.scores, wanted.opponent_scores);
+  const WinRates rates = compare(ours, theirs);
+  results_["files"] = {{"win_rate", json_of(rates.plain)},
+                       {"length_controlled_win_rate", json_of(rates.length_controlled.rate)},
+                       {"score", mean(ours.scores)},
+                       {"opponent_score", mean(theirs.scores)}};
+  summary_ += text_of(rates);
+  return {{"win_rate", rates.plain.share}};
+}
+
+Evaluate::Metrics Evaluate::measure_best_of_n() {
+  const int most = config_.evaluate.best_of;
+  const std::string& path =
+      config_.evaluate.best_of_policy.empty() ? config_.run.initialize_from : config_.evaluate.best_of_policy;
+  const std::vector<double> scores = scores_of(judged(path, most));
+  Metrics metrics;
+  for (int n = 1; n <= most; n *= 4) {
+    double sum = 0;
+    for (std::size_t prompt = 0; prompt < prompts_.records.size(); ++prompt)
+      sum += expected_best_of_n(
+          std::span(scores).subspan(prompt * static_cast<std::size_t>(most), static_cast<std::size_t>(most)), n);
+    const double score = sum / static_cast<double>(prompts_.records.size());
+    results_["best_of_n"].push_back({{"n", n}, {"score", score}, {"kl", best_of_n_divergence(n)}});
+    metrics.emplace_back(fmt::format("best_of_{}", n), score);
+    summary_ += fmt::format("  best of {:<4}  score {:.4f}, KL {:.3f} nats\n", n, score, best_of_n_divergence(n));
+  }
+  return metrics;
+}
+
+Evaluate::Metrics Evaluate::add_to_curve(const std::string& path) {
+  const Rollout rollout = judged(path, 1);
+  const double score = mean(scores_of(rollout)), divergence = mean_divergence_by_response(rollout).k1;
+  const double root = std::sqrt(std::max(0.0, divergence));
+  results_["curve"].push_back({{"checkpoint", path}, {"kl", divergence}, {"sqrt_kl", root}, {"score", score}});
+  summary_ += fmt::format("  curve         sqrt(KL) {:>7.3f}, score {:>8.4f}  {}\n", root, score, path);
+  return {{"sqrt_kl", root}, {"score", score}};
+}
+
+void Evaluate::write_samples(const Rollout& ours, const Rollout* theirs) const {
+  const std::string& path = config_.evaluate.output;
+  if (path.empty() || context_.world.rank() != 0) return;
+  std::string text;
+  for (std::size_t i = 0; i < ours.episodes.size(); ++i) {
+    nlohmann::ordered_json line{{"prompt", prompts_.records[i].text}};
+    const auto add = [&](const std::string& prefix, const Episode& episode) {
+      const std::span tokens(episode.tokens);
+      line[prefix + "response"] =
+          chat_.decode_response(tokens.subspan(static_cast<std::size_t>(episode.prompt_length)));
+      if (judge_) line[prefix + "score"] = episode.score;
+    };
+    add("", ours.episodes[i]);
+    if (theirs != nullptr) add("opponent_", theirs->episodes[i]);
+    text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  }
+  replace_text_file(path, text);
+}
+
+void Evaluate::finish() {
+  if (context_.world.rank() == 0)
+    replace_text_file(config_.run.directory + "/evaluation.json", results_.dump(2) + "\n");
+}
+
+}  // namespace coxswain

@@ -1,0 +1,84 @@
+// Phase evaluate: what a policy is worth. Each that the deck asks for is one step: perplexity on held-out text,
+// responses to held-out prompts by a judge, win rate against an opponent, best of n, and the curve of reward against
+// the root of the divergence over several checkpoints (Bai et al. 2022; Gao et al. 2022). Results are a table on the
+// console and evaluation.json in the run directory.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/batch_source.h"
+#include "data/prompts.h"
+#include "data/tokenizer.h"
+#include "phases/config.h"
+#include "phases/load_checkpoint.h"
+#include "phases/phase.h"
+#include "rl/policy_judge.h"
+#include "train/config.h"
+
+namespace coxswain {
+
+struct EvaluatePhaseConfig {
+  RunConfig run;
+  EvaluateConfig evaluate;
+  ModelConfig model, reward_model;
+  GridConfig reward_grid;
+  BatchConfig batch;
+  DataConfig data;
+  ChatConfig chat;
+  GenerateConfig generate;
+};
+
+class Evaluate final : public Phase {
+ public:
+  // Loads the models that it needs. The grid and the backend must outlive it.
+  Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
+
+  std::string name() const override { return "evaluate"; }
+  std::int64_t step() const override { return step_; }
+  std::int64_t total_steps() const override { return static_cast<std::int64_t>(tasks_.size()); }
+  StepReport run_step() override;
+  bool has_state() const override { return false; }
+  void visit(Archive&) override {}
+  void finish() override;
+  std::string summary() const override { return summary_; }
+
+ private:
+  using Metrics = std::vector<std::pair<std::string, double>>;
+  void plan_tasks();
+  void load(FrozenModel& model, const std::string& path, const char* what);
+  std::vector<GenerationRequest> requests(int samples) const;
+  Rollout judged(const std::string& path, int samples);  // responses of the model at `path`
+  void note_policy(const char* name, const Rollout& rollout, Metrics& metrics);
+
+  Metrics measure_perplexity();
+  Metrics judge_policy();
+  Metrics judge_opponent();
+  Metrics compare_files();
+  Metrics measure_best_of_n();
+  Metrics add_to_curve(const std::string& path);
+  void note_win_rate(const Rollout& ours, const Rollout& theirs, Metrics& metrics);
+  void write_samples(const Rollout& ours, const Rollout* theirs) const;
+
+  EvaluatePhaseConfig config_;
+  LoadContext context_;
+  ProcessGrid reward_grid_;
+  FrozenModel policy_;
+  std::optional<FrozenModel> judge_, reference_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  ChatFormat chat_;
+  Prompts prompts_;
+  std::unique_ptr<PolicyJudge> policy_judge_;
+  std::string loaded_;  // whose weights the policy has
+  std::optional<Rollout> ours_;
+  std::vector<std::function<Metrics()>> tasks_;
+  std::int64_t step_ = 0;
+  nlohmann::ordered_json results_;
+  std::string summary_;
+};
+
+}  // namespace coxswain

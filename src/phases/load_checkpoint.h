@@ -1,0 +1,20 @@
+// Weights of another run: the newest whole checkpoint of a run directory, or a checkpoint's own folder.
+#pragma once
+
+#include <string>
+
+#include "base/log.h"
+#include "io/checkpoint_store.h"
+
+namespace coxswain {
+
+struct LoadContext {
+  Communicator& world;
+  Backend& backend;
+  Log& log;
+};
+
+// Collective. `what` is for the log: "weights of runs/sft/checkpoints/step_00000100 (step 100)". Throws Error(data).
+void load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit);
+
+}  // namespace coxswain
