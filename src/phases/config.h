@@ -10,8 +10,9 @@ struct RunConfig {
   std::string phase = "pretrain";
   std::string directory = "run";  // all that the run writes; relative to the working directory
   std::string
-      initialize_from;     // weights to start with: a run directory (its best or newest checkpoint) or a checkpoint
-  std::int64_t steps = 0;  // of the whole run, restarts included
+      initialize_from;  // weights to start with: a run directory (its best or newest checkpoint) or a checkpoint
+  std::string benchmark = "pretrain";  // what phase benchmark measures: pretrain, ppo
+  std::int64_t steps = 0;              // of the whole run, restarts included
   std::uint64_t seed = 1;
   double wall_limit_minutes = 0;    // save and stop with code 75 after this time; 0: no limit
   std::int64_t validate_every = 0;  // steps; 0: never

@@ -5,6 +5,7 @@
 #include "phases/generate.h"
 #include "phases/load_checkpoint.h"
 #include "phases/ppo.h"
+#include "phases/ppo_benchmark.h"
 #include "phases/pretrain.h"
 #include "phases/tokenize.h"
 
@@ -55,6 +56,11 @@ PpoModelConfig ppo_model_config(const Settings& settings) {
 std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& name = settings.run.phase;
   if (name == "tokenize") return std::make_unique<Tokenize>(settings.data, grid.world());
+  if (name == "benchmark" && settings.run.benchmark == "ppo") {
+    const PpoBenchmarkConfig config{ppo_model_config(settings), settings.reward_grid, settings.generate.slots,
+                                    settings.generate.max_new_tokens, settings.run.steps};
+    return std::make_unique<PpoBenchmark>(config, grid, backend);
+  }
   if (name == "benchmark") return std::make_unique<Benchmark>(pretrain_config(settings), grid, backend);
   if (name == "generate") {
     const GeneratePhaseConfig config{settings.run, settings.generate, settings.model, settings.data,

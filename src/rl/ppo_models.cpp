@@ -89,7 +89,7 @@ GlobalBatch PpoModels::episodes(const Minibatch& minibatch, const Objective& obj
 
 StepResult PpoModels::update_policy(const Minibatch& minibatch, double rate) {
   std::vector<GlobalBatch> parts{episodes(minibatch, policy_loss_, EpisodeColumns::policy)};
-  if (config_.ppo.pretrains()) {
+  if (config_.ppo.pretrains() && minibatch.pretraining) {
     GlobalBatch text = parts.front();
     text.seed ^= kPretrainingSeed;
     text.size = parts.front().size * config_.ppo.pretrain_per_episode;

@@ -47,8 +47,8 @@ class PpoModels {
   struct Minibatch {
     const Rollout* rollout = nullptr;
     std::span<const std::int64_t> episodes;
-    std::int64_t update = 0;  // number of this one, from 1
-    std::function<MicroBatch(std::int64_t first_sequence, int sequences)> pretraining;
+    std::int64_t update = 0;                                                            // number of this one, from 1
+    std::function<MicroBatch(std::int64_t first_sequence, int sequences)> pretraining;  // empty: without text
   };
   // One update of one model, which stays as it was where loss or gradient is not finite.
   StepResult update_policy(const Minibatch& minibatch, double rate);

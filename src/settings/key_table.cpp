@@ -23,6 +23,8 @@ void add_run(std::vector<Key>& keys) {
       .text("initialize_from", &C::initialize_from, "a folder, or empty",
             {"", "weights to start with: a run directory (its best or newest checkpoint) or a checkpoint's folder",
              kFree})
+      .choice("benchmark", &C::benchmark, {{"pretrain", std::string("pretrain")}, {"ppo", std::string("ppo")}},
+              {"", "what phase benchmark measures", kFree})
       .number("steps", &C::steps, kNotNegative, {"steps", "length of the whole run, restarts included", kFree})
       .number("seed", &C::seed, kNotNegative, {"", "of initial weights, data order, dropout and sampling"})
       .number("wall_limit_minutes", &C::wall_limit_minutes, kNotNegative,

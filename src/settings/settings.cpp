@@ -146,7 +146,9 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
 
 bool uses_model(const std::string& phase) { return phase != "tokenize"; }
 
-bool uses_reward_model(const std::string& phase) { return phase == "ppo" || phase == "sft" || phase == "evaluate"; }
+bool uses_reward_model(const std::string& phase) {
+  return phase == "ppo" || phase == "benchmark" || phase == "sft" || phase == "evaluate";
+}
 
 ModelConfig model_of_deck(const std::string& effective_deck) {
   const Deck deck(effective_deck, "deck of a checkpoint");
@@ -160,7 +162,8 @@ ModelConfig model_of_deck(const std::string& effective_deck) {
 
 bool has_use_for(const std::string& section, const std::string& phase) {
   if (section.starts_with("reward_")) return uses_reward_model(phase);
-  return (section != "ppo" && section != "evaluate") || phase == section;
+  if (section == "ppo") return phase == "ppo" || phase == "benchmark";
+  return section != "evaluate" || phase == "evaluate";
 }
 
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks) {
