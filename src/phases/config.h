@@ -6,11 +6,14 @@
 
 namespace coxswain {
 
+enum class WeightsKind { model, average };  // as they are, or their moving average (PPO keeps one)
+
 struct RunConfig {
   std::string phase = "pretrain";
   std::string directory = "run";  // all that the run writes; relative to the working directory
   std::string
       initialize_from;  // weights to start with: a run directory (its best or newest checkpoint) or a checkpoint
+  WeightsKind initialize_weights = WeightsKind::model;
   std::string benchmark = "pretrain";  // what phase benchmark measures: pretrain, ppo
   std::int64_t steps = 0;              // of the whole run, restarts included
   std::uint64_t seed = 1;

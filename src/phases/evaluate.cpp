@@ -71,10 +71,14 @@ void Evaluate::plan_tasks() {
 }
 
 void Evaluate::load(FrozenModel& model, const std::string& path, const char* what) {
-  load_checkpoint(path, what, context_, [&](Archive& archive) {
-    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-    model.load(archive);
-  });
+  const bool own = &model == &policy_ && path == config_.run.initialize_from;
+  load_checkpoint(
+      path, what, context_,
+      [&](Archive& archive) {
+        visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+        model.load(archive);
+      },
+      own ? config_.run.initialize_weights : WeightsKind::model);
 }
 
 StepReport Evaluate::run_step() {

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "io/checkpoint_store.h"
+#include "phases/config.h"
 
 namespace coxswain {
 
@@ -15,6 +16,7 @@ struct LoadContext {
 };
 
 // Collective. `what` is for the log: "weights of runs/sft/checkpoints/step_00000100 (step 100)". Throws Error(data).
-void load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit);
+void load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit,
+                     WeightsKind kind = WeightsKind::model);
 
 }  // namespace coxswain

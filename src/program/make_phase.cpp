@@ -22,8 +22,9 @@ std::unique_ptr<Phase> with_weights(std::unique_ptr<ModelPhase> phase, const Set
                                     const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& path = settings.run.initialize_from;
   if (!path.empty())
-    load_checkpoint(path, "weights", {grid.world(), backend, log},
-                    [&](Archive& archive) { phase->load_weights(archive); });
+    load_checkpoint(
+        path, "weights", {grid.world(), backend, log}, [&](Archive& archive) { phase->load_weights(archive); },
+        settings.run.initialize_weights);
   return phase;
 }
 

@@ -1,7 +1,7 @@
 #include "rl/ppo_models.h"
 
 #include "rl/episode_batch.h"
-#include "tensor/prefixed_archive.h"
+#include "tensor/renamed_archive.h"
 
 namespace coxswain {
 
@@ -109,7 +109,7 @@ StepResult PpoModels::update_value(const Minibatch& minibatch, double rate) {
 
 void PpoModels::visit(Archive& archive) {
   policy_trainer_.visit(archive);
-  PrefixedArchive value(archive, kValuePrefix);
+  RenamedArchive value(archive, "", kValuePrefix);
   value_trainer_.visit(value);
   if (average_) average_->visit(archive);
 }

@@ -23,6 +23,9 @@ void add_run(std::vector<Key>& keys) {
       .text("initialize_from", &C::initialize_from, "a folder, or empty",
             {"", "weights to start with: a run directory (its best or newest checkpoint) or a checkpoint's folder",
              kFree})
+      .choice("initialize_weights", &C::initialize_weights,
+              {{"model", WeightsKind::model}, {"average", WeightsKind::average}},
+              {"", "of initialize_from: the weights as they are, or the moving average that ppo keeps", kFree})
       .choice("benchmark", &C::benchmark, {{"pretrain", std::string("pretrain")}, {"ppo", std::string("ppo")}},
               {"", "what phase benchmark measures", kFree})
       .number("steps", &C::steps, kNotNegative, {"steps", "length of the whole run, restarts included", kFree})
