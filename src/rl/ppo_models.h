@@ -34,7 +34,9 @@ class PpoModels {
   void load_policy(Archive& archive) { policy_trainer_.weights().load(archive); }
   void load_reference(Archive& archive) { reference_.load(archive); }
   void load_reward_model(Archive& archive) { reward_.load(archive); }
-  void load_value_model(Archive& archive) { value_trainer_.weights().load(archive); }
+  void load_value_model(Archive& archive) {
+    value_trainer_.weights().load(archive, MasterWeights::ScalarHead::required);
+  }
   void
   initialise();  // random weights, where there are no checkpoints: policy and reference, reward and value are alike
   void begin();  // after loading: the average is the policy; parks what is not at work

@@ -71,8 +71,6 @@ Settings apply_all(const Deck& deck) {
     apply(*preset, settings, reported_below);
     if (reported_below.empty()) settings.*model = model_preset((settings.*model).preset);
   }
-  settings.reward_model.head = HeadKind::scalar;
-  if (settings.run.phase == "reward" || settings.run.phase == "score") settings.model.head = HeadKind::scalar;
   bool reward_grid = false;
   for (const DeckEntry& entry : deck.entries()) {
     apply(entry, settings, mistakes);
@@ -80,6 +78,8 @@ Settings apply_all(const Deck& deck) {
   }
   stop_at(mistakes);
   if (!reward_grid) settings.reward_grid = settings.grid;
+  settings.reward_model.head = HeadKind::scalar;
+  if (settings.run.phase == "reward" || settings.run.phase == "score") settings.model.head = HeadKind::scalar;
   return settings;
 }
 

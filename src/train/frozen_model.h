@@ -14,8 +14,8 @@ class FrozenModel {
   // The grid and the backend must outlive it. Weights are undefined until loaded.
   FrozenModel(const ModelConfig& config, const ProcessGrid& grid, Backend& backend);
 
-  void load(Archive& archive, const std::string& prefix = "model");  // "prefix/NAME"
-  void initialise(std::uint64_t seed);                               // random weights, where there is no checkpoint
+  void load(Archive& archive);          // "model/NAME", all of it
+  void initialise(std::uint64_t seed);  // random weights, where there is no checkpoint
   Model& model() { return model_; }
   const ModelConfig& config() const { return config_; }
   // The head's output of every token, see Evaluator.

@@ -87,11 +87,12 @@ void MasterWeights::visit(Archive& archive) {
   if (archive.reading()) round();
 }
 
-void MasterWeights::load(Archive& archive, const std::string& prefix) {
+void MasterWeights::load(Archive& archive, ScalarHead head) {
   const auto wants = [&](const Parameter& parameter) {
-    return !parameter.name.starts_with(kScorePrefix) || archive.has(prefix + "/" + parameter.name);
+    return head == ScalarHead::required || !parameter.name.starts_with(kScorePrefix) ||
+           archive.has("model/" + parameter.name);
   };
-  for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, prefix, slice.values, archive, wants);
+  for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, "model", slice.values, archive, wants);
   round();
 }
 

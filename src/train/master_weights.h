@@ -28,9 +28,10 @@ class MasterWeights {
 
   void initialise(std::uint64_t seed);  // from the parameters' distributions, by global index
   void visit(Archive& archive);         // "model/NAME"
-  // Reads another run's weights, "prefix/NAME". A scalar head that is not there keeps its initial value: reward models
-  // begin as language models.
-  void load(Archive& archive, const std::string& prefix = "model");
+  // Reads another run's weights, "model/NAME". Where a scalar head may be missing and is, it keeps its initial value:
+  // reward models begin as language models.
+  enum class ScalarHead { required, may_be_missing };
+  void load(Archive& archive, ScalarHead head = ScalarHead::may_be_missing);
   // Changes a small replicated parameter on the host, the same way on every rank that holds it; elsewhere does nothing.
   void edit(const std::string& parameter, const std::function<void(std::span<float>)>& change);
   void gather();  // hands this rank's new working values to the other data ranks

@@ -4,6 +4,7 @@ import sys
 
 from jobs import DECKS
 
+CHAT = {"chat.user_prefix": "Q:", "chat.assistant_prefix": "\\nA:"}  # short: the models see 32 bytes
 WORDS = ["sea", "wind", "oar", "rope", "deck", "mast", "sail", "keel", "bow", "stern", "tide", "buoy"]
 
 
@@ -36,10 +37,10 @@ def make_models(bench):
     must(bench, "pretrain", bench.run(DECKS / "small.ini", 1, data | shape | {
         "run.directory": policy, "run.steps": 30, "run.validate_every": 0, "grid.data": 1, "model.dropout": 0}))
     ranked = write_lines(bench.work / "comparisons.jsonl", comparisons())
-    must(bench, "reward", bench.run(DECKS / "small.ini", 1, shape | {
+    must(bench, "reward", bench.run(DECKS / "small.ini", 1, shape | CHAT | {
         "run.phase": "reward", "run.directory": reward, "run.initialize_from": policy, "run.steps": 20,
         "run.validate_every": 0, "grid.data": 1, "model.dropout": 0, "reward.comparisons": ranked, "reward.responses": 4,
-        "batch.micro": 1, "batch.global": 8, "optimizer.learning_rate": 2e-3}))
+        "reward.normalise": "none", "batch.micro": 1, "batch.global": 8, "optimizer.learning_rate": 2e-3}))
     prompts = write_lines(bench.work / "prompts.jsonl", ({"prompt": f"{a} {b}"} for a in WORDS for b in WORDS[:3]))
-    return {"run.initialize_from": policy, "ppo.reward_model": reward, "ppo.prompts": prompts,
+    return CHAT | {"run.initialize_from": policy, "ppo.reward_model": reward, "ppo.prompts": prompts,
             "data.source": data["data.source"]}

@@ -86,6 +86,12 @@ TEST(Settings, ReadsTheChatFormat) {
             "a.ini:17: [chat] assistant_prefix = X: is also user_prefix; the two roles need different markers");
 }
 
+TEST(Settings, RewardModelsEndInAScalarHead) {
+  EXPECT_EQ(read("").model.head, HeadKind::language);
+  EXPECT_EQ(read("").reward_model.head, HeadKind::scalar);
+  EXPECT_EQ(read("[reward_model]\npreset = gpt2\nlayers = 3\n").reward_model.head, HeadKind::scalar);
+}
+
 std::string all_sections() {
   std::string names;
   for (const Section& section : deck_sections()) names += (names.empty() ? "" : ", ") + section.name;
