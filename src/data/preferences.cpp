@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "io/fingerprint.h"
 
 namespace coxswain {
 
@@ -63,6 +64,20 @@ Comparisons read_comparisons(const Reading& reading) {
   });
   finish_reading(out.records.size(), RecordKind::comparisons, reading, out.counts);
   return out;
+}
+
+std::string content_hash(const std::vector<Comparison>& comparisons) {
+  std::vector<std::int32_t> all;
+  const auto add = [&all](const std::vector<std::int32_t>& numbers) {
+    all.push_back(static_cast<std::int32_t>(numbers.size()));
+    all.insert(all.end(), numbers.begin(), numbers.end());
+  };
+  for (const Comparison& comparison : comparisons) {
+    add(comparison.prompt);
+    add(comparison.ranks);
+    for (const std::vector<std::int32_t>& response : comparison.responses) add(response);
+  }
+  return hexadecimal(hash_bytes(all.data(), all.size() * sizeof(std::int32_t)));
 }
 
 }  // namespace coxswain

@@ -31,4 +31,7 @@ Comparisons read_comparisons(const Reading& reading);
 void leave_out_responses(Record& record, const std::vector<std::string>& why, const std::string& place,
                          DropReport& dropped);
 
+// Of all tokens and ranks, in their order.
+std::string content_hash(const std::vector<Comparison>& comparisons);
+
 }  // namespace coxswain

@@ -45,4 +45,7 @@ inline constexpr std::string_view kEndOfDocumentText = "<|endoftext|>";
 // data.tokenizer: "bytes", or "gpt2" from data.vocabulary_file and data.merges_file.
 std::unique_ptr<Tokenizer> make_tokenizer(const DataConfig& config);
 
+// Throws Error(usage) where the model's vocabulary does not hold the tokenizer's.
+void check_vocabulary(const Tokenizer& tokenizer, int vocabulary);
+
 }  // namespace coxswain

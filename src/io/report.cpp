@@ -153,7 +153,7 @@ std::string report_html(const ReportFacts& facts, const RunHistory& history) {
   html += fmt::format(
       "<header>\n<p class=\"eyebrow\">Coxswain · {}</p>\n<h1>{}</h1>\n<p class=\"status\">{}</p>\n</header>\n",
       escape_html(facts.phase), escape_html(title), status(facts, history));
-  html += key_numbers(facts, history) + charts(history) + tables(facts, history);
+  html += key_numbers(facts, history) + charts(history) + facts.sections + tables(facts, history);
   if (!facts.deck.empty()) {
     html += fmt::format("<details>\n<summary>Deck</summary>\n<pre>{}</pre>\n</details>\n", escape_html(facts.deck));
   }

@@ -17,6 +17,7 @@ struct ReportFacts {
   std::int64_t total_steps = 0;
   bool finished = false;
   std::vector<std::pair<std::string, std::string>> facts;  // model, grid, version, ...: a row each
+  std::string sections = {};                               // HTML of the phase's own, under the curves
   std::string deck;                                        // the effective one
 };
 

@@ -199,7 +199,7 @@ int Driver::finish(Phase& phase) {
   on_first_rank("finish the run directory", [&] {
     if (!failure_.empty()) throw Error(static_cast<ExitCode>(failure_code_), failure_);
     record_->sync();
-    record_->write_report(true);
+    record_->write_report(true, phase.report());
     mark_finished(options_.run.directory, phase.name(), phase.step());
     if (const std::string summary = phase.summary(); !summary.empty()) log_->info("{}", summary);
     const RunHistory& history = record_->history();

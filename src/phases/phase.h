@@ -30,6 +30,7 @@ class Phase {
   virtual void visit(Archive& archive) = 0;           // all of the run's state
   virtual void finish() {}                            // after the last step: output files; collective
   virtual std::string summary() const { return {}; }  // after finish(): what a user wants to see on the console
+  virtual std::string report() const { return {}; }   // after finish(): sections of report.html
 };
 
 }  // namespace coxswain

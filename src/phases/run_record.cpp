@@ -60,8 +60,9 @@ void RunRecord::sync() {
   events_.flush();
 }
 
-void RunRecord::write_report(bool finished) {
+void RunRecord::write_report(bool finished, const std::string& sections) {
   facts_.finished = finished;
+  facts_.sections = sections;
   coxswain::write_report(directory_ / "report.html", facts_, history_);
 }
 

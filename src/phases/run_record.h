@@ -24,7 +24,7 @@ class RunRecord {
 
   void add(const StepReport& report, std::int64_t tokens, StepTiming timing);
   void sync();  // metrics to the disk, events to their file: before a checkpoint that counts on them
-  void write_report(bool finished);
+  void write_report(bool finished, const std::string& sections = {});  // the phase's own, as HTML
   const RunHistory& history() const { return history_; }
 
  private:

@@ -7,6 +7,8 @@
 #include "phases/ppo.h"
 #include "phases/ppo_benchmark.h"
 #include "phases/pretrain.h"
+#include "phases/reward.h"
+#include "phases/score.h"
 #include "phases/tokenize.h"
 
 namespace coxswain {
@@ -26,6 +28,21 @@ std::unique_ptr<Phase> with_weights(std::unique_ptr<ModelPhase> phase, const Set
         path, "weights", {grid.world(), backend, log}, [&](Archive& archive) { phase->load_weights(archive); },
         settings.run.initialize_weights);
   return phase;
+}
+
+std::unique_ptr<Phase> make_reward(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
+  auto phase =
+      std::make_unique<Reward>(RewardPhaseConfig{settings.run, settings.model, settings.batch, settings.optimizer,
+                                                 settings.data, settings.chat, settings.reward},
+                               grid, backend, log);
+  for (const std::string& line : phase->describe()) log.info("{}", line);
+  return with_weights(std::move(phase), settings, grid, backend, log);
+}
+
+std::unique_ptr<Phase> make_score(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
+  const ScorePhaseConfig config{settings.run,  settings.model, settings.batch,
+                                settings.data, settings.chat,  settings.score};
+  return with_weights(std::make_unique<Score>(config, grid, backend, log), settings, grid, backend, log);
 }
 
 std::unique_ptr<Phase> make_ppo(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
@@ -74,6 +91,8 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
                                      settings.data,         settings.chat,        settings.generate};
     return std::make_unique<Evaluate>(config, grid, backend, log);
   }
+  if (name == "reward") return make_reward(settings, grid, backend, log);
+  if (name == "score") return make_score(settings, grid, backend, log);
   if (name == "ppo") return make_ppo(settings, grid, backend, log);
   auto pretrain = std::make_unique<Pretrain>(pretrain_config(settings), grid, backend);
   for (const std::string& line : pretrain->describe()) log.info("{}", line);

@@ -123,9 +123,14 @@ std::string check_report(const Settings& settings) {
     const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
     return ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program);
   }
-  const Plan plan = make_plan(settings.model, settings.batch, settings.optimizer, settings.grid);
+  BatchConfig batch = settings.batch;
+  if (settings.run.phase == "reward") {  // counts prompts there
+    batch.global *= settings.reward.responses;
+    batch.micro *= settings.reward.responses;
+  }
+  const Plan plan = make_plan(settings.model, batch, settings.optimizer, settings.grid);
   const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
-  return plan_text(plan, settings.model, settings.batch, settings.grid, program, saves);
+  return plan_text(plan, settings.model, batch, settings.grid, program, saves);
 }
 
 int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend) {

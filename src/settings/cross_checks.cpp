@@ -60,6 +60,8 @@ void check_stages(const Placed& placed, Mistakes& mistakes) {
 
 void check_data_shards(const Placed& placed, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   const BatchConfig& batch = settings.batch;
+  if (batch.ramp_start > 0 && settings.run.phase == "reward")
+    mistakes.push_back(fmt::format("[batch] ramp_start = {}: phase reward has no ramp; use 0", batch.ramp_start));
   const auto unit = static_cast<std::int64_t>(placed.grid.data_shards) * batch.micro;
   const std::string product =
       fmt::format("{} = {} times [batch] micro = {}", shard_key(deck, placed.grid_section, "data_shards", "data"),
@@ -104,6 +106,23 @@ void check_evaluate_given(const Settings& settings, const Want& want) {
        "[evaluate] reward_model and reference", "the curve is a score against a divergence");
 }
 
+template <class Want>
+void check_reward_given(const Settings& settings, const Want& want) {
+  if (settings.run.phase == "reward") {
+    const RewardConfig& reward = settings.reward;
+    want(!reward.comparisons.empty(), "[reward] comparisons", "JSONL of ranked responses");
+    want(settings.run.validate_every == 0 || !reward.validation.empty(), "[reward] validation",
+         "[run] validate_every is on");
+    want(reward.normalise == Normalise::none || !reward.reference.empty(), "[reward] reference",
+         "demonstrations to normalise the scores on; or set [reward] normalise = none");
+  }
+  if (settings.run.phase == "score") {
+    want(!settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the reward model");
+    want(!settings.score.input.empty(), "[score] input", "JSONL of responses");
+    want(!settings.score.output.empty(), "[score] output", "the file for the scores");
+  }
+}
+
 void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
   const auto want = [&](bool given, const char* key, const char* what) {
     if (!given)
@@ -132,6 +151,7 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
          "[ppo] pretrain_coefficient asks for pre-training text");
   }
   if (phase == "evaluate") check_evaluate_given(settings, want);
+  if (phase == "reward" || phase == "score") check_reward_given(settings, want);
   if (phase == "pretrain" && settings.run.validate_every > 0 && !settings.data.synthetic()) {
     want(!settings.data.validation.empty(), "[data] validation", "validate_every is on");
   }

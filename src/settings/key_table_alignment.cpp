@@ -74,9 +74,34 @@ void add_evaluate(std::vector<Key>& keys) {
       .text("output", &C::output, "a path, or empty", {"", "JSONL of the responses, side by side", kFree});
 }
 
+void add_reward(std::vector<Key>& keys) {
+  using C = RewardConfig;
+  SectionBuilder<C>(keys, "reward", &Settings::reward)
+      .text("comparisons", &C::comparisons, "paths, ...", {"", "JSONL of ranked responses to learn from", kFree})
+      .text("validation", &C::validation, "paths, ..., or empty", {"", "the same, held out", kFree})
+      .number("responses", &C::responses, {.least = 2, .most = 64},
+              {"responses", "the most of a prompt (K): a micro-batch has batch.micro times as many sequences"})
+      .choice("loss", &C::loss, {{"pairwise", RankingKind::pairwise}, {"best_of_n", RankingKind::best_of_n}},
+              {"", "-log sigma(difference) of all pairs, or -log softmax of the best"})
+      .number("epochs", &C::epochs, kFromOne, {"", "over the comparisons; where run.steps = 0", kFree})
+      .choice("normalise", &C::normalise,
+              {{"none", Normalise::none}, {"bias", Normalise::bias}, {"gain_and_bias", Normalise::gain_and_bias}},
+              {"", "after the last step: the reference scores 0 on average, and with gain with variance 1"})
+      .text("reference", &C::reference, "paths, ..., or empty", {"", "JSONL of demonstrations to normalise on", kFree});
+}
+
+void add_score(std::vector<Key>& keys) {
+  using C = ScoreConfig;
+  SectionBuilder<C>(keys, "score", &Settings::score)
+      .text("input", &C::input, "paths, ...", {"", "JSONL of prompts with responses, or of comparisons", kFree})
+      .text("output", &C::output, "a path", {"", "JSONL to write: the same lines with their score", kFree});
+}
+
 }  // namespace
 
 void add_alignment_keys(std::vector<Key>& keys) {
+  add_reward(keys);
+  add_score(keys);
   add_model(keys, "reward_model", &Settings::reward_model);
   add_grid(keys, "reward_grid", &Settings::reward_grid);
   add_ppo_sources(keys);

@@ -163,7 +163,8 @@ ModelConfig model_of_deck(const std::string& effective_deck) {
 bool has_use_for(const std::string& section, const std::string& phase) {
   if (section.starts_with("reward_")) return uses_reward_model(phase);
   if (section == "ppo") return phase == "ppo" || phase == "benchmark";
-  return section != "evaluate" || phase == "evaluate";
+  if (section == "reward" || section == "score" || section == "evaluate") return section == phase;
+  return true;
 }
 
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks) {

@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "parallel/process_grid.h"
 #include "phases/config.h"
+#include "phases/reward_config.h"
 #include "rl/ppo_config.h"
 #include "settings/command_line.h"
 #include "train/config.h"
@@ -31,6 +32,8 @@ struct Settings {
   GridConfig reward_grid;
   PpoConfig ppo;
   EvaluateConfig evaluate;
+  RewardConfig reward;
+  ScoreConfig score;
   DeviceConfig device;
 };
 

@@ -127,6 +127,31 @@ TEST(Inputs, The175BDeckFits) {
   }
 }
 
+// Ouyang et al. 2022, section 3.5 and appendix C.2: one 6B model for all policies.
+TEST(Inputs, InstructGptRewardDecksFollowThePaper) {
+  const Settings first = read(kInputs / "instructgpt" / "6b_rm.ini");
+  for (const char* name : {"1.3b_rm", "6b_rm", "175b_rm"}) {
+    SCOPED_TRACE(name);
+    const Settings settings = read(kInputs / "instructgpt" / (std::string(name) + ".ini"));
+    EXPECT_EQ(settings.run.phase, "reward");
+    EXPECT_EQ(settings.run.steps, 0);
+    EXPECT_EQ(settings.model.preset, "gpt3_6.7b");
+    EXPECT_EQ(settings.model.head, HeadKind::scalar);
+    EXPECT_EQ(settings.optimizer.learning_rate, 9e-6);
+    EXPECT_EQ(settings.optimizer.minimum_ratio, 0.1);
+    EXPECT_EQ(settings.optimizer.schedule, RateSchedule::cosine);
+    EXPECT_EQ(settings.optimizer.beta2, 0.95);
+    EXPECT_EQ(settings.batch.global, 64);
+    EXPECT_EQ(settings.batch.length, 2048);
+    EXPECT_EQ(settings.reward.responses, 9);
+    EXPECT_EQ(settings.reward.epochs, 1);
+    EXPECT_EQ(settings.reward.normalise, Normalise::bias);
+    EXPECT_EQ(settings.run.directory, first.run.directory);
+    EXPECT_EQ(settings.reward, first.reward);
+    EXPECT_EQ(settings.model, first.model);
+  }
+}
+
 TEST(Inputs, BenchmarkDeckKeepsTheContract) {
   const Settings settings = read(kInputs / "benchmark" / "gpt2_124m.ini");
   EXPECT_EQ(settings.run.steps, 8);

@@ -1,0 +1,135 @@
+#include "phases/score.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "data/reading.h"
+#include "data/tokenizer_identity.h"
+#include "io/append_file.h"
+#include "model/scalar_head.h"
+
+namespace coxswain {
+
+namespace {
+
+constexpr const char* kKey = "[score] input";
+
+// Prompt and response; a generated response that was cut off has no stop, and is scored without one, as in PPO.
+TokenSequence encoded(const Conversation& prompt, const std::string& response, const ChatFormat& chat, bool cut_off,
+                      int most_tokens) {
+  chat.check_text(response);
+  if (trim(response).empty()) throw UnusableRecord("empty response");
+  TokenSequence tokens = chat.encode_prompt(prompt);
+  const TokenSequence more = chat.encode_response(response);
+  tokens.insert(tokens.end(), more.begin(), more.end() - (cut_off ? std::ssize(chat.stop()) : 0));
+  if (static_cast<int>(tokens.size()) > most_tokens)
+    throw UnusableRecord(fmt::format("response that ends beyond {} tokens", most_tokens));
+  return tokens;
+}
+
+bool was_cut_off(const nlohmann::json& line) {
+  const auto reason = line.find("finish_reason");
+  return reason != line.end() && *reason == "length";
+}
+
+}  // namespace
+
+Score::Score(const ScorePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
+    : config_(config),
+      world_(grid.world()),
+      tokenizer_(make_tokenizer(config_.data)),
+      model_(config_.model, grid, backend) {
+  check_vocabulary(*tokenizer_, config_.model.vocabulary);
+  read(log);
+}
+
+void Score::read(Log& log) {
+  const ChatFormat chat(config_.chat, *tokenizer_);
+  const RecordFiles files{.paths = config_.score.input, .key = kKey, .on_bad_line = config_.data.on_bad_line};
+  const Reading reading{files, chat, world_, log, config_.batch.length};
+  ReadCounts counts;
+  counts.records =
+      read_records(files, world_, log, counts.dropped, [&](const nlohmann::json& json, const std::string& place) {
+        const bool comparison = kind_of(json) == RecordKind::comparisons;
+        std::vector<TokenSequence> own;
+        const auto records = parse_records(json, comparison ? RecordKind::comparisons : RecordKind::demonstrations);
+        for (const Record& record : records) {
+          chat.check_texts(record.prompt);
+          for (const std::string& response : record.responses)
+            own.push_back(encoded(record.prompt, response, chat, was_cut_off(json), config_.batch.length));
+        }
+        lines_.push_back({json.dump(), place, sequences_.size(), own.size(), comparison || own.size() != 1});
+        std::move(own.begin(), own.end(), std::back_inserter(sequences_));
+      });
+  finish_reading(lines_.size(), RecordKind::demonstrations, reading, counts);
+}
+
+std::int64_t Score::total_steps() const {
+  return (std::ssize(sequences_) + config_.batch.global - 1) / config_.batch.global;
+}
+
+void Score::load_weights(Archive& archive) {
+  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+  if (!archive.has(std::string("model/") + kScoreWeight))
+    throw Error(ExitCode::data, fmt::format("[run] initialize_from = {} is a language model; [run] phase = score needs "
+                                            "the run directory of a reward model",
+                                            config_.run.initialize_from));
+  model_.load(archive);
+}
+
+StepReport Score::run_step() {
+  const auto chunk = static_cast<std::size_t>(config_.batch.global), first = scores_.size();
+  const auto sequences = std::span(sequences_).subspan(first, std::min(chunk, sequences_.size() - first));
+  const std::vector<double> scores =
+      score_sequences([this](const GlobalBatch& batch) { return model_.outputs(batch); }, sequences,
+                      {.chunk = config_.batch.global, .micro = config_.batch.micro, .length = config_.batch.length});
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (std::isfinite(scores[i])) continue;
+    const auto line = std::find_if(lines_.begin(), lines_.end(),
+                                   [&](const Line& each) { return first + i < each.first + each.count; });
+    throw Error(ExitCode::diverged,
+                fmt::format("{}: the score is {}: the model of [run] initialize_from = {} is broken; "
+                            "use an earlier checkpoint",
+                            line->place, scores[i], config_.run.initialize_from))
+        .on_every_rank();
+  }
+  scores_.insert(scores_.end(), scores.begin(), scores.end());
+  ++step_;
+  StepReport report;
+  for (const TokenSequence& sequence : sequences) report.tokens += std::ssize(sequence);
+  const ScoreMoments moments = moments_of(scores);
+  report.metrics = {{"score", moments.mean}, {"deviation", moments.deviation}};
+  return report;
+}
+
+std::string Score::with_score(const Line& line) const {
+  auto json = nlohmann::ordered_json::parse(line.text);
+  const auto own = std::span(scores_).subspan(line.first, line.count);
+  if (line.is_list)
+    json["score"] = std::vector<double>(own.begin(), own.end());
+  else
+    json["score"] = own.front();
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void Score::finish() {
+  if (world_.rank() != 0) return;
+  std::string text;
+  for (const Line& line : lines_) text += with_score(line);
+  replace_text_file(config_.score.output, text);
+}
+
+std::string Score::summary() const {
+  const ScoreMoments moments = moments_of(scores_);
+  return fmt::format("{} scores of {} lines in {}: mean {:.4f}, deviation {:.4f}", scores_.size(), lines_.size(),
+                     config_.score.output, moments.mean, moments.deviation);
+}
+
+}  // namespace coxswain

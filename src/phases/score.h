@@ -1,0 +1,65 @@
+// Phase score: what a reward model thinks of the responses in a JSONL file, whoever wrote them: demonstrations,
+// generated responses, comparisons. The same lines, in their order, each with its score.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/tokenizer.h"
+#include "phases/config.h"
+#include "phases/phase.h"
+#include "phases/reward_config.h"
+#include "rl/scoring.h"
+#include "train/config.h"
+#include "train/frozen_model.h"
+
+namespace coxswain {
+
+struct ScorePhaseConfig {
+  RunConfig run;
+  ModelConfig model;
+  BatchConfig batch;
+  DataConfig data;
+  ChatConfig chat;
+  ScoreConfig score;
+};
+
+class Score final : public Phase {
+ public:
+  // Reads the file; weights are undefined until loaded. The grid and the backend must outlive it. Collective.
+  Score(const ScorePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
+
+  std::string name() const override { return "score"; }
+  std::int64_t step() const override { return step_; }
+  std::int64_t total_steps() const override;
+  StepReport run_step() override;  // scores batch.global sequences
+  bool has_state() const override { return false; }
+  void visit(Archive&) override {}
+  void finish() override;
+  std::string summary() const override;
+
+  // Throws Error(data) where it is no reward model's checkpoint.
+  void load_weights(Archive& archive);
+
+ private:
+  struct Line {
+    std::string text;                  // JSON
+    std::string place;                 // file:line
+    std::size_t first = 0, count = 0;  // of its sequences
+    bool is_list = false;              // a comparison has a list of scores, in the order of its responses
+  };
+  void read(Log& log);
+  std::string with_score(const Line& line) const;
+
+  ScorePhaseConfig config_;
+  Communicator& world_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::vector<Line> lines_;
+  std::vector<TokenSequence> sequences_;
+  FrozenModel model_;
+  std::vector<double> scores_;  // of the first sequences
+  std::int64_t step_ = 0;
+};
+
+}  // namespace coxswain

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Reward models on several grids: metrics, checkpoints, the report and the scores of a file are equal byte for byte; a run
+that is killed goes on elsewhere as if nothing had been; what a new user may get wrong is one error with its code or a count."""
+import json
+import time
+
+import ranked
+from jobs import DECKS, Bench, Grid, difference, metrics, state, steps_done
+
+DECK = DECKS / "reward.ini"
+GOLDEN = DECKS.parents[1] / "golden"
+OTHER_TOKENIZER = {"data.tokenizer": "gpt2", "data.vocabulary_file": GOLDEN / "gpt2_small_vocabulary.json",
+                   "data.merges_file": GOLDEN / "gpt2_small_merges.txt", "model.vocabulary": 857}
+GRIDS = ["2x1x1", "1x2x1", "1x1x2", "2x2x2"]
+
+
+def report(run):
+    return (run / "reward_report.json").read_text()
+
+
+def score(bench, model, grid, source, keys=None):
+    bench.jobs += 1
+    output = bench.work / f"scores_{bench.jobs}.jsonl"
+    ended = bench.run(DECK, grid.ranks, grid.keys() | {
+        "run.phase": "score", "run.directory": bench.work / f"score_{bench.jobs}", "run.initialize_from": model,
+        "run.validate_every": 0, "score.input": source, "score.output": output} | (keys or {}))
+    return ended, output.read_bytes() if output.exists() else b""
+
+
+def grids(bench, data, gold):
+    sources = (data["reward.validation"], data["reward.reference"])
+    expected = [score(bench, gold, Grid("1x1x1"), source)[1] for source in sources]
+    for name in GRIDS:
+        grid, run = Grid(name), bench.work / name
+        ended = bench.run(DECK, grid.ranks, data | grid.keys() | {"run.directory": run})
+        if not bench.check(ended.code == 0, f"{name}: code {ended.code}", ended.text):
+            continue
+        unlike = difference(run, gold) or ("" if report(run) == report(gold) else "reward_report.json")
+        bench.check(not unlike, f"grid {name}", unlike)
+        for source, wanted in zip(sources, expected):
+            ended, scores = score(bench, gold, grid, source)
+            bench.check(ended.code == 0 and scores == wanted and scores, f"scores of {source.name} on {name}", ended.text)
+        bench.case(f"{name}: metrics, state, report and scores are those of one rank")
+    lines = [json.loads(line) for line in expected[0].splitlines()]
+    originals = [json.loads(line) for line in sources[0].read_text().splitlines()]
+    bench.check([{k: v for k, v in line.items() if k != "score"} for line in lines] == originals, "other keys are kept")
+    bench.check(all(len(line["score"]) == len(line["responses"]) for line in lines), "a score for each response")
+    demonstrations = [json.loads(line)["score"] for line in expected[1].splitlines()]
+    mean = sum(demonstrations) / len(demonstrations)
+    bench.check(abs(mean) < 1e-5, f"the checkpoint's scores of the reference have mean {mean}, not 0")
+
+
+def restart(bench, data, gold):
+    run = bench.work / "killed"
+    for goal, name in ((4, "1x1x2"), (8, "2x1x1")):
+        grid = Grid(name)
+        job = bench.start(DECK, grid.ranks, data | grid.keys() | {"run.directory": run})
+        while job.running() and steps_done(run) < goal:
+            time.sleep(0.001)
+        job.kill()
+        job.end()
+    ended = bench.run(DECK, 2, data | {"grid.pipeline": 2, "run.directory": run})
+    unlike = difference(run, gold) or ("" if report(run) == report(gold) else "reward_report.json")
+    bench.check(ended.code == 0 and not unlike, f"killed twice: code {ended.code}", unlike or ended.text)
+    bench.case("killed twice, each time on another grid")
+    other = dict(data)
+    other["reward.comparisons"] = data["reward.validation"]
+    ended = bench.run(DECK, 1, other | {"run.directory": run, "run.steps": 12})
+    bench.check(ended.code == 65 and len(ended.errors()) == 1 and "[reward] comparisons" in ended.text,
+                f"other comparisons in a restart: code {ended.code}", ended.text)
+
+
+def wholes(bench, data):
+    """The loss best_of_n; gain and bias; one epoch with a last step that is not full."""
+    expected = {}
+    for name in ("1x1x1", "1x2x2"):
+        grid, run = Grid(name), bench.work / f"epoch_{name}"
+        ended = bench.run(DECK, grid.ranks, data | grid.keys() | {
+            "run.directory": run, "run.steps": 0, "reward.epochs": 1, "reward.loss": "best_of_n",
+            "reward.normalise": "gain_and_bias", "run.validate_every": 3})
+        if not bench.check(ended.code == 0, f"epoch on {name}: code {ended.code}", ended.text):
+            return
+        expected[name] = (metrics(run), state(run), report(run))
+        reference = json.loads(report(run))["reference"]
+        bench.check(abs(reference["mean"]) < 1e-5 and abs(reference["deviation"] - 1) < 1e-5, f"reference {reference}")
+        bench.check(steps_done(run) == 7, f"{steps_done(run)} steps of 50 comparisons, 8 a step")
+    bench.check(expected["1x1x1"] == expected["1x2x2"], "best of n, gain and bias: the grids differ")
+    bench.case("best of n, gain and bias, one epoch")
+
+
+def bad_input(bench, data, gold):
+    good = {"prompt": "p", "responses": ["aa", "bb"], "ranks": [1, 2]}
+    left_out = {
+        "one response": ({"prompt": "p", "responses": ["a"], "ranks": [1]}, "one response"),
+        "all ties": ({"prompt": "p", "responses": ["a", "b"], "ranks": [1, 1]}, "ties only"),
+        "an empty response": ({"prompt": "p", "responses": ["a", ""], "ranks": [1, 2]}, "empty response"),
+        "too long": ({"prompt": "p", "responses": ["a", "b" * 99], "ranks": [1, 2]}, "beyond 24 tokens")}
+    for name, (line, words) in left_out.items():
+        for lines, code in (([line, good], 0), ([line], 65)):
+            run = bench.work / f"bad_{bench.jobs}"
+            source = ranked.write(bench.work / "bad.jsonl", lines)
+            ended = bench.run(DECK, 1, data | {"reward.comparisons": source, "run.directory": run, "run.steps": 1})
+            bench.check(ended.code == code and words in ended.text and len(ended.errors()) == (code != 0),
+                        f"{name}, {len(lines)} lines: code {ended.code}", ended.text)
+        bench.case(f"{name}: left out and counted; alone: code 65")
+    model = {"run.initialize_from": gold}
+    refused = [
+        ("more responses than [reward] responses", {"reward.responses": 2}, 65, "[reward] responses = 2"),
+        ("no reference", {"reward.reference": ""}, 64, "[reward] reference"),
+        ("no validation", {"reward.validation": ""}, 64, "[reward] validation"),
+        ("a learning rate that diverges", {"optimizer.learning_rate": 1e30, "optimizer.clip_norm": 0}, 76, "not finite")]
+    for name, keys, code, words in refused:
+        ended = bench.run(DECK, 1, data | keys | {"run.directory": bench.work / f"bad_{bench.jobs}"})
+        bench.check(ended.code == code and words in ended.text and len(ended.errors()) == 1,
+                    f"{name}: code {ended.code}", ended.text)
+        bench.case(f"{name}: code {ended.code}")
+    for phase in ("reward", "score"):
+        keys = data | model | OTHER_TOKENIZER | {"run.phase": phase, "run.validate_every": 0, "score.input": data["reward.reference"],
+                                       "score.output": bench.work / "no.jsonl"}
+        ended = bench.run(DECK, 1, keys | {"run.directory": bench.work / f"bad_{bench.jobs}"})
+        bench.check(ended.code == 65 and "another tokenizer" in ended.text and len(ended.errors()) == 1,
+                    f"{phase} with another tokenizer: code {ended.code}", ended.text)
+    bench.case("a reward model of another tokenizer: code 65")
+
+
+def main():
+    bench = Bench("reward")
+    data = ranked.files(bench.work, 50, 20)
+    gold = bench.work / "gold"
+    ended = bench.run(DECK, 1, data | {"run.directory": gold})
+    if bench.check(ended.code == 0 and steps_done(gold) == 10, f"the first run: code {ended.code}", ended.text):
+        grids(bench, data, gold)
+        restart(bench, data, gold)
+        wholes(bench, data)
+        bad_input(bench, data, gold)
+    bench.finish()
+
+
+main()
