@@ -115,8 +115,9 @@ def bad_input(bench, data, gold):
                     f"{name}: code {ended.code}", ended.text)
         bench.case(f"{name}: code {ended.code}")
     for phase in ("reward", "score"):
-        keys = data | model | OTHER_TOKENIZER | {"run.phase": phase, "run.validate_every": 0, "score.input": data["reward.reference"],
-                                       "score.output": bench.work / "no.jsonl"}
+        keys = data | model | OTHER_TOKENIZER | {"run.phase": phase, "run.validate_every": 0,
+                                                 "score.input": data["reward.reference"],
+                                                 "score.output": bench.work / "no.jsonl"}
         ended = bench.run(DECK, 1, keys | {"run.directory": bench.work / f"bad_{bench.jobs}"})
         bench.check(ended.code == 65 and "another tokenizer" in ended.text and len(ended.errors()) == 1,
                     f"{phase} with another tokenizer: code {ended.code}", ended.text)
