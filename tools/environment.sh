@@ -7,6 +7,5 @@ fi
 export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 export OMPI_MCA_mpi_yield_when_idle=1                     # ranks that wait leave the core to ranks that work
 export OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
-export OMPI_MCA_btl_vader_single_copy_mechanism=none      # needs a system call that containers forbid
 export OMPI_MCA_btl_base_warn_component_unused=0
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-20000}            # threads that wait sleep soon: other programs may want the core

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "parallel/mpi_communicator.h"
 #include "parallel/mpi_support.h"
+#include "parallel/node_memory.h"
 
 namespace coxswain {
 
@@ -117,6 +118,7 @@ void yield_where_crowded() {
 
 int run_spmd(int argc, char** argv, const std::function<int(Communicator& world)>& body) {
   yield_where_crowded();
+  choose_how_messages_travel();
   int provided = 0;
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
     std::fprintf(stderr, "coxswain: MPI cannot be started with MPI_THREAD_FUNNELED\n");

@@ -19,7 +19,7 @@ SKIP = 4
 # As tools/environment.sh sets it for the scripts: more ranks than cores, as root, in a container.
 ENVIRONMENT = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
                "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
-               "PRTE_MCA_hwloc_default_binding_policy": "none", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+               "PRTE_MCA_hwloc_default_binding_policy": "none",
                "OMPI_MCA_btl_base_warn_component_unused": "0",
                "OMP_WAIT_POLICY": "passive"}  # threads that spin on shared cores: fifty times slower
 if os.geteuid() == 0:
