@@ -87,6 +87,10 @@ void FineTuningSource::advance(int size) {
   if (text_) text_->advance(mixture_.drawn(kText) - before);
 }
 
+std::vector<std::string> FineTuningSource::describe_text() const {
+  return text_ ? text_->describe() : std::vector<std::string>();
+}
+
 void FineTuningSource::visit(Archive& archive) {
   demonstrations_.visit(archive, "sft/demonstrations");
   mixture_.visit(archive, "sft/mixture");

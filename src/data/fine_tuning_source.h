@@ -47,6 +47,10 @@ class FineTuningSource {
   void advance(int size);
   void visit(Archive& archive);
 
+  PackedDemonstrations& demonstrations() { return demonstrations_; }
+  std::string text_tokenizer_hash() const { return text_ ? text_->tokenizer_hash() : ""; }  // empty: no text, no files
+  std::vector<std::string> describe_text() const;                                           // for the log
+
  private:
   bool is_padding(std::int64_t sample) const { return end_ > 0 && sample >= end_; }
 

@@ -1,5 +1,7 @@
 #include "data/packed_demonstrations.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -131,6 +133,16 @@ void PackedDemonstrations::write(std::int64_t sequence, MicroBatch& batch, int r
     batch.positions[first + i] = static_cast<std::int32_t>(i - start);
     batch.document_start[first + i] = static_cast<std::int32_t>(start);
   }
+}
+
+std::string PackedDemonstrations::describe() {
+  std::int64_t rows = 0, learned = 0;
+  for (const Demonstration& demonstration : demonstrations_) rows += rows_of(demonstration);
+  const std::int64_t count = sequences(1);
+  for (std::int64_t sequence = 0; sequence < count; ++sequence) learned += learned_tokens(sequence);
+  return fmt::format("{} demonstrations in {} sequences of {} tokens, {:.0f} % full; {} tokens are learned",
+                     demonstrations(), count, options_.length,
+                     100.0 * static_cast<double>(rows) / static_cast<double>(count * options_.length), learned);
 }
 
 void PackedDemonstrations::visit(Archive& archive, const std::string& name) {

@@ -63,8 +63,10 @@ void ParameterBuffer::share_values(const ParameterBuffer& other) {
 }
 
 void ParameterBuffer::lay_out(const ModelContext& context) {
+  bool replicated = false;  // a stage that has the head alone begins with such parameters
   for (const Parameter* parameter : parameters_) {
-    if (!parameter->is_sharded() && replicated_start_ == 0) replicated_start_ = elements_;
+    if (!parameter->is_sharded() && !replicated) replicated_start_ = elements_;
+    replicated |= !parameter->is_sharded();
     const Shape piece = parameter->piece_shape();
     const int copies = parameter->is_sharded() ? context.local_shards() : 1;
     for (int s = 0; s < copies; ++s) {

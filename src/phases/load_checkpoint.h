@@ -1,4 +1,4 @@
-// Weights of another run: the newest whole checkpoint of a run directory, or a checkpoint's own folder.
+// Weights of another run: the best or newest whole checkpoint of a run directory, or a checkpoint's own folder.
 #pragma once
 
 #include <string>

@@ -9,6 +9,7 @@
 #include "phases/pretrain.h"
 #include "phases/reward.h"
 #include "phases/score.h"
+#include "phases/sft.h"
 #include "phases/tokenize.h"
 
 namespace coxswain {
@@ -43,6 +44,25 @@ std::unique_ptr<Phase> make_score(const Settings& settings, const ProcessGrid& g
   const ScorePhaseConfig config{settings.run,  settings.model, settings.batch,
                                 settings.data, settings.chat,  settings.score};
   return with_weights(std::make_unique<Score>(config, grid, backend, log), settings, grid, backend, log);
+}
+
+std::unique_ptr<Phase> make_sft(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
+  SftPhaseConfig config{.run = settings.run,
+                        .model = settings.model,
+                        .reward_model = settings.reward_model,
+                        .reward_grid = settings.reward_grid,
+                        .batch = settings.batch,
+                        .optimizer = settings.optimizer,
+                        .data = settings.data,
+                        .chat = settings.chat,
+                        .generate = settings.generate,
+                        .sft = settings.sft};
+  auto phase = std::make_unique<Sft>(config, grid, backend, log);
+  for (const std::string& line : phase->describe()) log.info("{}", line);
+  if (settings.sft.choose == BestBy::reward)
+    load_checkpoint(settings.sft.reward_model, "reward model", {grid.world(), backend, log},
+                    [&](Archive& archive) { phase->load_reward_model(archive); });
+  return with_weights(std::move(phase), settings, grid, backend, log);
 }
 
 std::unique_ptr<Phase> make_ppo(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
@@ -93,6 +113,7 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
   }
   if (name == "reward") return make_reward(settings, grid, backend, log);
   if (name == "score") return make_score(settings, grid, backend, log);
+  if (name == "sft") return make_sft(settings, grid, backend, log);
   if (name == "ppo") return make_ppo(settings, grid, backend, log);
   auto pretrain = std::make_unique<Pretrain>(pretrain_config(settings), grid, backend);
   for (const std::string& line : pretrain->describe()) log.info("{}", line);

@@ -71,6 +71,8 @@ double gemm_rate(const ModelConfig& model, const ProcessGrid& grid, Backend& bac
 // The reward model that the phase looks at, and the key that names it.
 std::pair<std::string, const char*> reward_model_path(const Settings& settings) {
   if (settings.run.phase == "ppo") return {settings.ppo.reward_model, "[ppo] reward_model"};
+  if (settings.run.phase == "sft" && settings.sft.choose == BestBy::reward)
+    return {settings.sft.reward_model, "[sft] reward_model"};
   if (settings.run.phase == "evaluate") return {settings.evaluate.reward_model, "[evaluate] reward_model"};
   return {"", ""};
 }

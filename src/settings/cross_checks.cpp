@@ -123,6 +123,23 @@ void check_reward_given(const Settings& settings, const Want& want) {
   }
 }
 
+void check_sft_given(const Settings& settings, const Want& want) {
+  const SftConfig& sft = settings.sft;
+  const bool by_reward = sft.choose == BestBy::reward;
+  want(!sft.demonstrations.empty(), "[sft] demonstrations", "JSONL of prompts with responses");
+  want(sft.pretrain_share == 0 || !settings.data.source.empty(), "[data] source",
+       "[sft] pretrain_share asks for pre-training text");
+  want(sft.choose == BestBy::last || settings.run.validate_every > 0, "[run] validate_every",
+       "[sft] choose judges the weights at validations");
+  want(settings.run.validate_every == 0 || by_reward || !sft.validation.empty(), "[sft] validation",
+       "[run] validate_every is on");
+  want(!by_reward || !sft.reward_model.empty(), "[sft] reward_model", "[sft] choose = reward");
+  want(!by_reward || !sft.validation_prompts.empty() || !sft.validation.empty(), "[sft] validation_prompts",
+       "[sft] choose = reward needs prompts to respond to, here or in validation");
+  want(sft.choose == BestBy::last || settings.checkpoint.at_end || settings.checkpoint.every > 0, "[checkpoint] every",
+       "or at_end = yes: the best weights that [sft] choose finds must be saved");
+}
+
 void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
   const auto want = [&](bool given, const char* key, const char* what) {
     if (!given)
@@ -142,6 +159,7 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
     want(!settings.generate.prompt.empty() || !settings.generate.prompts.empty(), "[generate] prompt",
          "text to go on with, or prompts, a file of such texts");
   }
+  if (phase == "sft") check_sft_given(settings, want);
   if (phase == "ppo") {
     want(settings.run.steps > 0, "[run] steps", "minibatches to learn from");
     want(!settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the fine-tuned model");
@@ -165,22 +183,40 @@ void check_minibatch(const Placed& placed, const Settings& settings, const Deck&
                                  placed.grid.data_shards, settings.batch.micro, (minibatch / unit + 1) * unit));
 }
 
-void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
-  check_minibatch(policy, settings, deck, mistakes);
-  const Placed reward{settings.reward_model, settings.reward_grid, "reward_model", "reward_grid"};
-  if (settings.reward_grid.data_shards != settings.grid.data_shards) check_minibatch(reward, settings, deck, mistakes);
+Placed reward_model(const Settings& settings) {
+  return {settings.reward_model, settings.reward_grid, "reward_model", "reward_grid"};
+}
+
+// A reward model that looks at responses; its shape may still be in its checkpoint only.
+void check_rewarded(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   if (settings.reward_model.layers > 0) {
-    check_tensor_shards(reward, settings, deck, mistakes);
-    check_stages(reward, mistakes);
+    check_tensor_shards(reward_model(settings), settings, deck, mistakes);
+    check_stages(reward_model(settings), mistakes);
   }
   if (settings.generate.max_new_tokens >= settings.batch.length)
     mistakes.push_back(
         fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [batch] length = {}; "
                     "use less than {}",
                     settings.generate.max_new_tokens, settings.batch.length, settings.batch.length));
+}
+
+void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+  check_minibatch(policy, settings, deck, mistakes);
+  if (settings.reward_grid.data_shards != settings.grid.data_shards)
+    check_minibatch(reward_model(settings), settings, deck, mistakes);
+  check_rewarded(settings, deck, mistakes);
   if (settings.generate.temperature != 1)
     mistakes.push_back(fmt::format("[generate] temperature = {}: PPO learns from the policy's own distribution; use 1",
                                    settings.generate.temperature));
+}
+
+void check_sft(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
+  if (settings.sft.choose == BestBy::reward) check_rewarded(settings, deck, mistakes);
+  if (settings.batch.ramp_start > 0)
+    mistakes.push_back(
+        fmt::format("[batch] ramp_start = {}: [run] phase = sft counts its epochs in steps of one size; "
+                    "use 0",
+                    settings.batch.ramp_start));
 }
 
 }  // namespace
@@ -206,6 +242,7 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   check_lengths(settings, deck, mistakes);
   if (settings.run.phase != "generate" && settings.run.phase != "ppo")
     check_data_shards(policy, settings, deck, mistakes);
+  if (settings.run.phase == "sft") check_sft(settings, deck, mistakes);
   if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);
   return mistakes;
 }

@@ -15,7 +15,8 @@ constexpr Range kSize{.least = 0, .most = 1e6};  // so that no count of paramete
 void add_run(std::vector<Key>& keys) {
   using C = RunConfig;
   std::vector<std::pair<std::string, std::string>> phases;
-  for (const char* phase : {"pretrain", "tokenize", "generate", "benchmark", "reward", "score", "ppo", "evaluate"})
+  for (const char* phase :
+       {"pretrain", "tokenize", "generate", "benchmark", "sft", "reward", "score", "ppo", "evaluate"})
     phases.emplace_back(phase, phase);
   SectionBuilder<C>(keys, "run", &Settings::run)
       .choice("phase", &C::phase, phases, {"", "what to do"})
@@ -219,6 +220,7 @@ const std::vector<Section>& deck_sections() {
       {"score", "responses that a reward model scores"},
       {"reward_model", "shape of reward and value model; without layers: as the checkpoint says"},
       {"reward_grid", "how the same ranks share the reward and the value model"},
+      {"sft", "supervised fine-tuning on demonstrations"},
       {"ppo", "proximal policy optimization, with pre-training text (PPO-ptx) or without"},
       {"evaluate", "what a policy is worth"},
       {"device", "processor"},

@@ -9,6 +9,27 @@ namespace {
 constexpr auto kFree = OnRestart::free;
 constexpr Range kShare{.least = 0, .most = 1};
 
+void add_sft(std::vector<Key>& keys) {
+  using C = SftConfig;
+  SectionBuilder<C>(keys, "sft", &Settings::sft)
+      .text("demonstrations", &C::demonstrations, "paths, ...", {"", "JSONL of prompts with responses to train on"})
+      .text("validation", &C::validation, "paths, ..., or empty", {"", "the same, held out", kFree})
+      .number("epochs", &C::epochs, kFromOne, {"", "over the demonstrations, where run.steps = 0", kFree})
+      .flag("packing", &C::packing,
+            {"", "several demonstrations in a sequence, each seeing itself alone; no: one a sequence"})
+      .number("pretrain_share", &C::pretrain_share, {.least = 0, .most = 0.5},
+              {"", "of sequences and of the loss that is pre-training text, from data.source"})
+      .choice("choose", &C::choose, {{"last", BestBy::last}, {"loss", BestBy::loss}, {"reward", BestBy::reward}},
+              {"", "the run's best weights: the last, or at validations by loss or by a reward model's score"})
+      .text("reward_model", &C::reward_model, "a folder",
+            {"", "choose = reward: run directory or checkpoint of phase reward", kFree})
+      .text(
+          "validation_prompts", &C::validation_prompts, "paths, ..., or empty",
+          {"", "choose = reward: JSONL of prompts to respond to as [generate] says; empty: those of validation", kFree})
+      .number("scored_prompts", &C::scored_prompts, kNotNegative,
+              {"prompts", "of validation_prompts, the first ones; 0: all", kFree});
+}
+
 void add_ppo_sources(std::vector<Key>& keys) {
   using C = PpoConfig;
   SectionBuilder<C>(keys, "ppo", &Settings::ppo)
@@ -104,6 +125,7 @@ void add_alignment_keys(std::vector<Key>& keys) {
   add_score(keys);
   add_model(keys, "reward_model", &Settings::reward_model);
   add_grid(keys, "reward_grid", &Settings::reward_grid);
+  add_sft(keys);
   add_ppo_sources(keys);
   add_ppo_method(keys);
   add_evaluate(keys);

@@ -137,6 +137,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
   check([&] { settings.chat.check(); });
   check([&] { settings.checkpoint.check(); });
   check([&] { settings.generate.check(); });
+  check([&] { settings.sft.check(); });
   if (settings.run.phase == "ppo") check([&] { settings.ppo.check(); });
   check([&] { settings.device.check(); });
   stop_at(mistakes);
@@ -163,7 +164,7 @@ ModelConfig model_of_deck(const std::string& effective_deck) {
 bool has_use_for(const std::string& section, const std::string& phase) {
   if (section.starts_with("reward_")) return uses_reward_model(phase);
   if (section == "ppo") return phase == "ppo" || phase == "benchmark";
-  if (section == "reward" || section == "score" || section == "evaluate") return section == phase;
+  if (section == "sft" || section == "reward" || section == "score" || section == "evaluate") return section == phase;
   return true;
 }
 

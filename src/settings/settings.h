@@ -12,6 +12,7 @@
 #include "parallel/process_grid.h"
 #include "phases/config.h"
 #include "phases/reward_config.h"
+#include "phases/sft_config.h"
 #include "rl/ppo_config.h"
 #include "settings/command_line.h"
 #include "train/config.h"
@@ -28,6 +29,7 @@ struct Settings {
   ChatConfig chat;
   CheckpointConfig checkpoint;
   GenerateConfig generate;
+  SftConfig sft;
   ModelConfig reward_model;  // layers = 0: as its checkpoint says
   GridConfig reward_grid;
   PpoConfig ppo;
