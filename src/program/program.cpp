@@ -96,6 +96,19 @@ void read_reward_model(const std::string& path, const char* key, Communicator& w
                                             key, path, settings.reward_model.vocabulary, settings.model.vocabulary));
 }
 
+// What a reward model that chooses among checkpoints takes beside the plan of the training.
+std::string judge_text(const Settings& settings) {
+  if (settings.run.phase != "sft" || settings.sft.choose != BestBy::reward || settings.reward_model.layers == 0)
+    return {};
+  const auto backend = make_counting_backend();
+  const ProcessGrid grid = ProcessGrid::planned(settings.reward_grid, 0);
+  const FrozenModel judge(settings.reward_model, grid, *backend);
+  const std::size_t bytes = backend->memory().taken_by_kind[static_cast<std::size_t>(MemoryKind::weights)];
+  return fmt::format("Judge      the reward model, {} parameters: {} of weights a rank beside that\n",
+                     count_text(static_cast<double>(settings.reward_model.parameter_count())),
+                     byte_text(static_cast<double>(bytes)));
+}
+
 }  // namespace
 
 Settings read_settings_together(const CommandLine& command, Communicator& world) {
@@ -132,7 +145,7 @@ std::string check_report(const Settings& settings) {
   }
   const Plan plan = make_plan(settings.model, batch, settings.optimizer, settings.grid);
   const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
-  return plan_text(plan, settings.model, batch, settings.grid, program, saves);
+  return plan_text(plan, settings.model, batch, settings.grid, program, saves) + judge_text(settings);
 }
 
 int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend) {

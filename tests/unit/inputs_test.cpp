@@ -107,6 +107,48 @@ TEST(Inputs, PpoDecksFollowInstructGpt) {
   }
 }
 
+// Ouyang et al. 2022, appendices C.1 and C.4.
+TEST(Inputs, SftDecksFollowInstructGpt) {
+  struct Row {
+    const char *name, *preset;
+    int batch;
+    double sft_rate, initial_rate;
+  };
+  const Row table[] = {{"1.3b", "gpt3_1.3b", 32, 9.65e-6, 5e-6},
+                       {"6b", "gpt3_6.7b", 32, 9.65e-6, 1.04e-5},
+                       {"175b", "gpt3_175b", 8, 5.03e-6, 2.45e-6}};
+  for (const Row& row : table) {
+    const std::string stem = std::string(row.name) + '_';
+    const Settings sft = read(kInputs / "instructgpt" / (stem + "sft.ini"));
+    const Settings initial = read(kInputs / "instructgpt" / (stem + "ppo_init.ini"));
+    const Settings ppo = read(kInputs / "instructgpt" / (stem + "ppo.ini"));
+    for (const Settings& settings : {sft, initial}) {
+      SCOPED_TRACE(settings.run.directory);
+      EXPECT_EQ(settings.model.preset, row.preset);
+      EXPECT_EQ(settings.model.dropout, 0.2);
+      EXPECT_EQ(settings.batch.global, row.batch);
+      EXPECT_EQ(settings.batch.length, 2048);
+      EXPECT_EQ(settings.optimizer.schedule, RateSchedule::cosine);
+      EXPECT_EQ(settings.optimizer.minimum_ratio, 0.1);
+      EXPECT_EQ(settings.optimizer.warmup_steps, 0);
+      EXPECT_EQ(settings.optimizer.beta1, 0.9);
+      EXPECT_EQ(settings.optimizer.beta2, 0.95);
+      EXPECT_EQ(settings.run.steps, 0) << "from the epochs";
+      EXPECT_EQ(settings.run.initialize_from, std::string("runs/") + row.preset);
+      EXPECT_EQ(settings.chat, ppo.chat);
+    }
+    EXPECT_EQ(sft.optimizer.learning_rate, row.sft_rate);
+    EXPECT_EQ(sft.sft.epochs, 16);
+    EXPECT_EQ(sft.sft.pretrain_share, 0);
+    EXPECT_EQ(sft.sft.choose, BestBy::reward);
+    EXPECT_EQ(sft.reward_model.preset, "gpt3_6.7b");
+    EXPECT_EQ(initial.optimizer.learning_rate, row.initial_rate);
+    EXPECT_EQ(initial.sft.epochs, 2);
+    EXPECT_EQ(initial.sft.pretrain_share, 0.1);
+    EXPECT_EQ(initial.run.directory, ppo.run.initialize_from);
+  }
+}
+
 // All four models on 1,024 devices of 80 GB, in each part of a step.
 TEST(Inputs, The175BDeckFits) {
   const Settings settings = read(kInputs / "instructgpt" / "175b_ppo_ptx.ini");
