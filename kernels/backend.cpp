@@ -91,13 +91,20 @@ void Backend::release(void* memory, std::size_t bytes) noexcept {
   memory_.in_use -= size;
 }
 
+void Backend::release_blocks(std::size_t size, Blocks& blocks) noexcept {
+  for (void* memory : blocks.idle) do_release(memory, size);
+  memory_.reserved -= size * blocks.idle.size();
+  blocks.count -= blocks.idle.size();
+  blocks.idle.clear();
+}
+
 void Backend::release_pool() noexcept {
-  for (auto& [size, blocks] : pool_) {
-    for (void* memory : blocks.idle) do_release(memory, size);
-    memory_.reserved -= size * blocks.idle.size();
-    blocks.count -= blocks.idle.size();
-    blocks.idle.clear();
-  }
+  for (auto& [size, blocks] : pool_) release_blocks(size, blocks);
+}
+
+void Backend::release_idle(std::size_t at_least) {
+  for (auto entry = pool_.lower_bound(at_least); entry != pool_.end(); ++entry)
+    release_blocks(entry->first, entry->second);
 }
 
 void Backend::upload(const void* host, TensorView dst) {
@@ -281,6 +288,28 @@ void Backend::scalar_projection_gradient(const ScalarProjectionGradient& op) {
   checks::scalar_projection_gradient(op);
   Measure(*this, "scalar_projection_gradient", 0, traffic(op.dout, op.y, op.w, op.dy, op.dw, op.dw, op.dbias, op.dbias))
       .run([&] { do_scalar_projection_gradient(op); });
+}
+
+// ---- decoding: of the cache, the slots' own keys and values pass through memory; how many there are only the rows
+// know
+
+void Backend::linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) {
+  checks::linear_rows(x, w, bias, y);
+  Measure(*this, "linear_rows", product_flops(x.shape[0], w.shape[0], x.shape[1]), traffic(x, w, bias, y)).run([&] {
+    do_linear_rows(x, w, bias, activation, y);
+  });
+}
+
+void Backend::cached_attention(const CachedAttention& op) {
+  checks::cached_attention(op);
+  Measure(*this, "cached_attention", 0, traffic(op.q, op.k, op.v, op.k, op.v, op.out)).run([&] {
+    do_cached_attention(op);
+  });
+}
+
+void Backend::sample(const Sample& op) {
+  checks::sample(op);
+  Measure(*this, "sample", 0, traffic(op.logits, op.uniform, op.tokens, op.log_probs)).run([&] { do_sample(op); });
 }
 
 // ---- sums, updates, random

@@ -81,8 +81,8 @@ struct OperationCost {
 };
 
 // What memory is for. A block counts as what it was first taken from the system for.
-enum class MemoryKind { weights, gradients, optimizer, activations, communication };
-constexpr int kMemoryKinds = 5;
+enum class MemoryKind { weights, gradients, optimizer, activations, communication, cache };
+constexpr int kMemoryKinds = 6;
 
 struct MemoryUse {
   std::size_t in_use = 0;                                 // bytes held by live tensors
@@ -101,6 +101,7 @@ class Backend {
   void release(void* memory, std::size_t bytes) noexcept;
   const MemoryUse& memory() const { return memory_; }
   void reset_peak() { memory_.peak = memory_.in_use; }
+  void release_idle(std::size_t at_least);  // gives idle blocks of so many bytes or more back to the system
   // What is allocated from now on is for; returns what it was before. See MemoryScope.
   MemoryKind set_memory_kind(MemoryKind kind) { return std::exchange(kind_, kind); }
   virtual void synchronize() = 0;                 // wait for everything asked for so far
@@ -216,6 +217,39 @@ class Backend {
   };
   void scalar_projection_gradient(const ScalarProjectionGradient& op);
 
+  // ---- decoding: rows of several texts, each at a position of its own. A row's bits depend on that row, the weights
+  // and what is cached of its text: not on how many rows there are, nor on its place among them. y[m, n] =
+  // activation(x[m, k] w[n, k]^T + bias); bias [n] or empty; y of x's type or of its sums
+  void linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y);
+  // Appends k and v of every row to the cache, then every row attends to the keys of its slot up to its own position.
+  // A slot's rows come in the order of their positions, and what lies before them is cached already.
+  struct CachedAttention {
+    TensorView q, k, v;           // [m, a, d], [m, g, d], [m, g, d] of any stride over rows and heads
+    TensorView slots, positions;  // i32 [m]
+    TensorView keys, values;      // [slots, g, context, d] of any stride over slots and heads; context a multiple of
+                                  // kCacheBlock. Where an element lies in a head's part is the backend's business.
+    std::int64_t band = 0;        // as in AttentionMask
+    float scale = 1;
+    TensorView out;  // [m, a, d]
+  };
+  static constexpr std::int64_t kCacheBlock = 64;
+  void cached_attention(const CachedAttention& op);
+  // One token a row, drawn from softmax(logits / temperature) cut to the top_k likeliest tokens, then to the fewest of
+  // these that have the probability top_p together; by inversion of the row's `uniform`, in double. Temperature 0: the
+  // likeliest token, the first of several. Tokens of `banned` are not drawn in rows with a ban.
+  struct Sample {
+    TensorView logits;  // f32 (f64) [shards, m, columns]: the vocabulary in shards, padding at its end
+    std::int64_t vocabulary = 0;
+    TensorView uniform;  // f64 [m], in [0, 1)
+    TensorView banned;   // i32 [count], or empty
+    TensorView bans;     // i32 [m], 0 or 1; empty if banned is
+    double temperature = 1, top_p = 1;
+    std::int64_t top_k = 0;  // 0: all
+    TensorView tokens;       // out i32 [m]; -1 where the logits are not numbers
+    TensorView log_probs;    // out like logits [m]: log softmax(logits)[token], nothing cut off
+  };
+  void sample(const Sample& op);
+
   // ---- sums and updates
   void add(TensorView a, TensorView b, TensorView sum);                // dense, one type; sum may be a or b
   void weighted_sum(TensorView x, TensorView weight, TensorView out);  // f32 [n], f32 [n] -> f64 [1], one fixed order
@@ -288,6 +322,9 @@ class Backend {
   virtual void do_ranking_loss(const RankingLoss& op) = 0;
   virtual void do_scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out) = 0;
   virtual void do_scalar_projection_gradient(const ScalarProjectionGradient& op) = 0;
+  virtual void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) = 0;
+  virtual void do_cached_attention(const CachedAttention& op) = 0;
+  virtual void do_sample(const Sample& op) = 0;
   virtual void do_add(TensorView a, TensorView b, TensorView sum) = 0;
   virtual void do_weighted_sum(TensorView x, TensorView weight, TensorView out) = 0;
   virtual void do_blend(TensorView x, double weight, TensorView target) = 0;
@@ -301,6 +338,7 @@ class Backend {
     std::vector<void*> idle;
     std::size_t count = 0;
   };
+  void release_blocks(std::size_t size, Blocks& blocks) noexcept;
   std::map<std::size_t, Blocks> pool_;
   MemoryUse memory_;
   MemoryKind kind_ = MemoryKind::activations;

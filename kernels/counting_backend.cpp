@@ -49,6 +49,9 @@ class CountingBackend final : public Backend {
   void do_ranking_loss(const RankingLoss&) override {}
   void do_scalar_projection(TensorView, TensorView, TensorView, TensorView) override {}
   void do_scalar_projection_gradient(const ScalarProjectionGradient&) override {}
+  void do_linear_rows(TensorView, TensorView, TensorView, Activation, TensorView) override {}
+  void do_cached_attention(const CachedAttention&) override {}
+  void do_sample(const Sample&) override {}
   void do_add(TensorView, TensorView, TensorView) override {}
   void do_weighted_sum(TensorView, TensorView, TensorView) override {}
   void do_blend(TensorView, double, TensorView) override {}

@@ -50,6 +50,9 @@ class CpuBackend : public Backend {
   void do_ranking_loss(const RankingLoss& op) override;
   void do_scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out) override;
   void do_scalar_projection_gradient(const ScalarProjectionGradient& op) override;
+  void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) override;
+  void do_cached_attention(const CachedAttention& op) override;
+  void do_sample(const Sample& op) override;
   void do_add(TensorView a, TensorView b, TensorView sum) override;
   void do_weighted_sum(TensorView x, TensorView weight, TensorView out) override;
   void do_blend(TensorView x, double weight, TensorView target) override;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "model/batch.h"
+#include "model/kv_cache.h"
 #include "model/parallel_linear.h"
 #include "model/recompute.h"
 
@@ -24,6 +25,8 @@ class Attention {
   Tensor forward(Tensor x, const Batch& batch, Recompute recompute, Saved& saved);
   // ddelta: gradient of forward's result -> gradient of x
   Tensor backward(TensorView ddelta, const Batch& batch, Saved& saved);
+  // x [m, h] -> [m, h]. `layer`: its place in the cache.
+  DecodeRows decode(TensorView x, const DecodeBatch& batch, const KvCache& cache, int layer);
   TensorView bias() const { return projection_.bias(); }
   void visit(const ParameterVisitor& visitor);
 

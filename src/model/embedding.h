@@ -16,8 +16,9 @@ std::int64_t valid_vocabulary_rows(const Parameter& table, int local_shard);
 class Embedding {
  public:
   explicit Embedding(const ModelContext& context);
-  Tensor forward(const Batch& batch);                // -> [m / P_t, h]
-  void backward(TensorView dy, const Batch& batch);  // dy [m / P_t, h]
+  Tensor forward(const Batch& batch);                 // -> [m / P_t, h]
+  void backward(TensorView dy, const Batch& batch);   // dy [m / P_t, h]
+  DecodeRows decode(const DecodeBatch& batch) const;  // -> [m, h]
   void visit(const ParameterVisitor& visitor);
   Parameter& table() { return table_; }
 

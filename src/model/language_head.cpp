@@ -46,18 +46,6 @@ Tensor LanguageHead::backward(TensorView output_gradient, const Batch& batch, Sa
   return normalise_backward(sum_and_scatter_rows(context_, std::move(dy_partials), "head"), saved);
 }
 
-std::vector<float> LanguageHead::row_logits(const Saved& saved, std::int64_t row) const {
-  Backend& backend = context_.backend;
-  const int local_shards = context_.local_shards();
-  const Tensor own(backend, DType::f32, {local_shards, projection_.shard_extent});
-  for (int s = 0; s < local_shards; ++s) backend.copy(saved.logits[s][row], own[s]);
-  const Gathered all = gather_rows(context_, own, "row_logits");
-  std::vector<float> logits(static_cast<std::size_t>(all.view.elements()));
-  backend.download(all.view, logits.data());
-  logits.resize(static_cast<std::size_t>(context_.config.vocabulary));
-  return logits;
-}
-
 void LanguageHead::visit(const ParameterVisitor& visitor) {
   if (norm_) norm_->visit(visitor);
   visitor(projection_);

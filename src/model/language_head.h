@@ -4,8 +4,6 @@
 // and combined in shard order. The gradient overwrites the logits. Collective over grid.tensor().
 #pragma once
 
-#include <vector>
-
 #include "model/embedding.h"
 #include "model/head.h"
 
@@ -17,8 +15,8 @@ class LanguageHead final : public Head {
   void forward(Tensor x, const Batch& batch, Saved& saved) override;
   Tensor backward(TensorView output_gradient, const Batch& batch, Saved& saved) override;
   void visit(const ParameterVisitor& visitor) override;
-  // The logits of one row over the whole vocabulary, on the host of every tensor rank.
-  std::vector<float> row_logits(const Saved& saved, std::int64_t row) const;
+  // x [m, h] -> logits f32 [S, s, v / S] of the batch's sampled rows, on every tensor rank
+  DecodeRows decode(TensorView x, const DecodeBatch& batch) const;
 
  private:
   Parameter projection_;  // tied: the token embedding's values with a gradient of their own

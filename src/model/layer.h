@@ -23,6 +23,7 @@ class Layer {
   Layer(const ModelContext& context, int index);
   Tensor forward(Tensor x, const Batch& batch, Recompute recompute, Saved& saved);  // [m / P_t, h] -> the same
   Tensor backward(Tensor dy, const Batch& batch, Saved& saved);                     // dy -> dx; empties saved
+  DecodeRows decode(DecodeRows x, const DecodeBatch& batch, const KvCache& cache, int layer);  // [m, h] -> [m, h]
   void visit(const ParameterVisitor& visitor);
 
  private:

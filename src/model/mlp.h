@@ -21,6 +21,7 @@ class Mlp {
   // x [m / P_t, h] -> [m / P_t, h], to be added to the residual together with bias()
   Tensor forward(Tensor x, Saved& saved);
   Tensor backward(TensorView ddelta, Saved& saved);
+  DecodeRows decode(TensorView x, const DecodeBatch& batch) const;  // [m, h] -> [m, h]
   TensorView bias() const { return down_.bias(); }
   void visit(const ParameterVisitor& visitor);
 

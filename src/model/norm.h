@@ -28,6 +28,8 @@ class Norm {
   Tensor forward(TensorView x, const Residual& residual, Saved& saved);
   // dresidual: gradient that reaches the norm's input beside the norm; empty for none.
   Tensor backward(TensorView dy, TensorView dresidual, const Saved& saved);
+  // y = norm(sum), sum = x + delta + bias; without a delta y = norm(x), and sum is empty. All [m, h].
+  void decode(TensorView x, const Residual& residual, TensorView sum, TensorView y) const;
   void visit(const ParameterVisitor& visitor);
 
  private:

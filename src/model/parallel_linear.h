@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 
+#include "model/decode_batch.h"
 #include "model/tensor_parallel.h"
 
 namespace coxswain {
@@ -23,6 +24,8 @@ class ColumnParallelLinear {
   void forward(TensorView x, TensorView y, Activation activation = Activation::none, TensorView activated = {});
   // dy [S / P_t, m, n / S], x [m, k] -> partial input gradients [S / P_t, m, k]: assigned, or added to what is there
   void backward(TensorView dy, TensorView x, TensorView dx_partials, bool add);
+  // x [m, h] -> y [S / P_t, m, n / S], activated; every row as if it were alone
+  void decode(TensorView x, TensorView y, Activation activation = Activation::none) const;
   void visit(const ParameterVisitor& visitor);
   int outputs_per_shard() const { return outputs_per_shard_; }
 
@@ -42,6 +45,8 @@ class RowParallelLinear {
   // dx is the gradient of pre_activation.
   Tensor backward(TensorView dy, TensorView x, Activation activation = Activation::none,
                   TensorView pre_activation = {});
+  // x [S / P_t, m, k / S] -> [m, n] on every tensor rank, without bias
+  DecodeRows decode(TensorView x, const DecodeBatch& batch) const;
   TensorView bias() const { return bias_.name.empty() ? TensorView() : bias_.value(0); }  // [n] or empty
   void visit(const ParameterVisitor& visitor);
 

@@ -31,6 +31,9 @@ class Stage {
   Tensor evaluate(Tensor x, Saved& saved);
   // dy, empty on the last stage, where output_gradient (f32 [m]) stands for it -> dx, empty on the first stage.
   Tensor backward(Tensor dy, TensorView output_gradient, Saved& saved);
+  // Rows while generating: x [m, h], empty on the first stage -> the same for the next stage, or on the last one the
+  // logits f32 [S, s, v / S] of the batch's sampled rows.
+  DecodeRows decode(DecodeRows x, const DecodeBatch& batch, const KvCache& cache);
   void visit(const ParameterVisitor& visitor);
 
   Embedding* embedding() { return embedding_.get(); }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "mpi_test.h"
 #include "rl/generator.h"
 #include "train/master_weights.h"
@@ -108,6 +109,53 @@ TEST_P(GenerationLawOne, EveryGridGivesTheBitsOfOneRank) {
                       grid.coordinates());
         }
   }
+}
+
+TEST_P(GenerationLawOne, SlotsChunksAndOrderChangeNothing) {
+  const ModelConfig config = small_model(GetParam(), Precision::bf16);
+  auto requests = some_requests(config.vocabulary);
+  Sampling sampling = some_sampling();
+  sampling.top_k = 40;
+  sampling.top_p = 0.9;
+  GridConfig shape;
+  shape.data = world().size();
+  shape.check(world().size());
+  const ProcessGrid grid(world(), shape);
+  auto expected = respond(config, grid, {}, requests, sampling);
+  std::reverse(requests.begin(), requests.end());
+  std::reverse(expected.begin(), expected.end());
+  for (const auto& [slots, chunk] : {std::pair(1, 1), std::pair(4, 3), std::pair(64, 1000)})
+    expect_same(respond(config, grid, {.slots = slots, .prompt_chunk = chunk}, requests, sampling), expected,
+                std::to_string(slots) + " slots");
+}
+
+TEST(GenerationRules, LengthsStopsAndPlacesAreKept) {
+  const ModelConfig config = small_model("gpt2", Precision::fp32);
+  const ProcessGrid grid(world(), [] {
+    GridConfig shape;
+    shape.pipeline = world().size() % 2 == 0 ? 2 : 1;
+    return shape;
+  }());
+  auto requests = some_requests(config.vocabulary);
+  requests.push_back({std::vector<std::int32_t>(21, 4), 100, 0});  // room for three tokens
+  const Sampling sampling = some_sampling();
+  const auto responses = respond(config, grid, {.slots = 5}, requests, sampling);
+  int stopped = 0;
+  for (std::size_t i = 0; i < responses.size(); ++i) {
+    const auto& tokens = responses[i].tokens;
+    const auto stops = std::count_if(tokens.begin(), tokens.end(), [&](std::int32_t token) {
+      return std::count(sampling.stop_tokens.begin(), sampling.stop_tokens.end(), token) > 0;
+    });
+    EXPECT_GE(tokens.size(), 2u) << i;
+    EXPECT_LE(tokens.size() + requests[i].prompt.size(), 24u) << i;
+    EXPECT_LT(responses[i].log_probability, 0) << i;
+    EXPECT_EQ(stops > 0, responses[i].finish_reason == FinishReason::stop && tokens.back() != 6) << i;
+    stopped += responses[i].finish_reason == FinishReason::stop ? 1 : 0;
+  }
+  EXPECT_GT(stopped, 0);
+  EXPECT_LE(responses.back().tokens.size(), 3u);
+  requests.push_back({std::vector<std::int32_t>(24, 4), 101, 0});
+  EXPECT_THROW(respond(config, grid, {.slots = 5}, requests, sampling), Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GenerationLawOne, testing::Values("gpt1", "gpt2", "gpt3", "llama"));
