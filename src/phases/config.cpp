@@ -19,6 +19,8 @@ void RunConfig::check() const {
 void GenerateConfig::check() const {
   require(prompt.empty() || prompts.empty(), "[generate] prompts", prompts,
           "and [generate] prompt exclude each other; give one");
+  require(min_new_tokens <= max_new_tokens, "[generate] min_new_tokens", min_new_tokens,
+          fmt::format("is more than [generate] max_new_tokens = {}", max_new_tokens));
   require(max_new_tokens > 0, "[generate] max_new_tokens", max_new_tokens, "must be positive");
   require(temperature >= 0.0, "[generate] temperature", temperature, "must not be negative; 0: the likeliest token");
 }

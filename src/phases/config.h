@@ -28,13 +28,19 @@ struct RunConfig {
 };
 
 struct GenerateConfig {
-  std::string prompt;   // one prompt, or
-  std::string prompts;  // a file with one prompt a line
-  std::string output;   // file for the responses; empty: the console
-  int slots = 32;       // responses that a data rank works on at once
+  std::string prompt;         // one prompt, continued as it stands, or
+  std::string prompts;        // JSONL of prompts in the form of [chat]; another ending: a prompt a line, as it stands
+  int synthetic_prompts = 0;  // or so many prompts of random tokens and weights, for benchmarks,
+  int synthetic_prompt_tokens = 64;
+  std::string output;  // JSONL of the responses; empty: the console
+  int samples = 1;     // responses to each prompt
+  int slots = 32;      // responses that a data rank works on at once
   int max_new_tokens = 128;
   int min_new_tokens = 0;    // before that, no end is drawn
   double temperature = 1.0;  // 0: the likeliest token always
+  std::int64_t top_k = 0;    // of the k likeliest tokens only; 0: of all
+  double top_p = 1.0;        // of the fewest likeliest tokens that have this probability together
+  std::string stop;          // text that ends a response as well
 
   void check() const;
 

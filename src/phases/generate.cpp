@@ -7,38 +7,84 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "data/tokenizer_identity.h"
+#include "io/append_file.h"
 
 namespace coxswain {
 
 namespace {
 
-std::vector<std::string> read_prompts(const GenerateConfig& config) {
-  if (config.prompts.empty()) return {config.prompt};
-  std::ifstream file(config.prompts);
-  if (!file)
-    throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: the file cannot be read", config.prompts));
-  std::vector<std::string> prompts;
+constexpr std::uint64_t kSyntheticStream = 0x9904ull << 48;
+
+bool is_json(const std::string& path) {
+  return path.ends_with(".jsonl") || path.ends_with(".ndjson") || path.ends_with(".json");
+}
+
+PromptRecord plain_prompt(const std::string& text, Tokenizer& tokenizer) {
+  PromptRecord record;
+  record.text = text;
+  record.tokens = tokenizer.encode(text);
+  if (record.tokens.empty()) record.tokens.push_back(tokenizer.end_of_document());
+  return record;
+}
+
+std::vector<PromptRecord> plain_prompts(const std::string& path, Tokenizer& tokenizer) {
+  std::ifstream file(path);
+  if (!file) throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: the file cannot be read", path));
+  std::vector<PromptRecord> prompts;
   for (std::string line; std::getline(file, line);)
-    if (!line.empty()) prompts.push_back(line);
-  if (prompts.empty())
-    throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: no prompt in it", config.prompts));
+    if (!line.empty()) prompts.push_back(plain_prompt(line, tokenizer));
+  if (prompts.empty()) throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: no prompt in it", path));
+  return prompts;
+}
+
+std::vector<PromptRecord> synthetic_prompts(const GeneratePhaseConfig& config) {
+  const auto length = static_cast<std::uint64_t>(config.generate.synthetic_prompt_tokens);
+  const RandomKey key{config.run.seed, kSyntheticStream};
+  std::vector<PromptRecord> prompts(static_cast<std::size_t>(config.generate.synthetic_prompts));
+  for (std::uint64_t i = 0; i < prompts.size(); ++i)
+    for (std::uint64_t t = 0; t < length; ++t)
+      prompts[i].tokens.push_back(static_cast<std::int32_t>(
+          uniform_integer(key, i * length + t, static_cast<std::uint64_t>(config.model.vocabulary))));
   return prompts;
 }
 
 }  // namespace
 
-Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend)
+Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
       context_{backend, grid, config_.model},
       model_(context_, ModelUse::inference),
       weights_(model_),
-      generator_(model_, {.slots = 1, .context = std::min(config_.length, config_.model.context)}),
+      generator_(model_, {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}),
       tokenizer_(make_tokenizer(config_.data)),
-      prompts_(read_prompts(config_.generate)) {
-  if (tokenizer_->vocabulary_size() > config_.model.vocabulary)
+      chat_(config_.chat, *tokenizer_),
+      chats_(is_json(config_.generate.prompts)) {
+  const GenerateConfig& wanted = config_.generate;
+  if (tokenizer_->vocabulary_size() > config_.model.vocabulary && wanted.synthetic_prompts == 0)
     throw Error(ExitCode::usage, fmt::format("[model] vocabulary = {} is smaller than the tokenizer's {} tokens",
                                              config_.model.vocabulary, tokenizer_->vocabulary_size()));
+  const int longest = std::min(config_.length, config_.model.context) - wanted.max_new_tokens;
+  if (wanted.synthetic_prompts > 0)
+    prompts_ = synthetic_prompts(config_);
+  else if (chats_)
+    prompts_ =
+        read_prompts(
+            {{wanted.prompts, "[generate] prompts", config_.data.on_bad_line}, chat_, grid.world(), log, longest})
+            .records;
+  else if (!wanted.prompts.empty())
+    prompts_ = plain_prompts(wanted.prompts, *tokenizer_);
+  else
+    prompts_ = {plain_prompt(wanted.prompt, *tokenizer_)};
+  for (std::size_t i = 0; i < prompts_.size(); ++i)
+    if (std::ssize(prompts_[i].tokens) > longest)
+      throw Error(
+          ExitCode::data,
+          fmt::format("prompt {} has {} tokens, which with [generate] max_new_tokens = {} is more than the model "
+                      "sees at once ({}); shorten it or give less room to the response",
+                      i + 1, prompts_[i].tokens.size(), wanted.max_new_tokens, longest + wanted.max_new_tokens));
+  if (wanted.synthetic_prompts > 0) weights_.initialise(config_.run.seed);
 }
 
 void Generate::load_weights(Archive& archive) {
@@ -46,46 +92,76 @@ void Generate::load_weights(Archive& archive) {
   weights_.visit(archive);
 }
 
-StepReport Generate::run_step() {
-  const auto index = responses_.size();
-  GenerationRequest request;
-  request.prompt = tokenizer_->encode(prompts_[index]);
-  if (request.prompt.empty()) request.prompt.push_back(tokenizer_->end_of_document());
-  request.prompt_index = static_cast<std::int64_t>(index);
+std::int64_t Generate::requests() const { return std::ssize(prompts_) * config_.generate.samples; }
+
+std::int64_t Generate::total_steps() const { return (requests() + requests_a_step() - 1) / requests_a_step(); }
+
+Sampling Generate::sampling() const {
   Sampling sampling;
   sampling.seed = config_.run.seed;
   sampling.temperature = config_.generate.temperature;
+  sampling.top_k = config_.generate.top_k;
+  sampling.top_p = config_.generate.top_p;
+  sampling.min_new_tokens = config_.generate.min_new_tokens;
   sampling.max_new_tokens = config_.generate.max_new_tokens;
-  sampling.stop_tokens = {tokenizer_->end_of_document()};
-  GeneratedResponse generated = generator_.respond({request}, sampling).front();
-  std::vector<std::int32_t>& response = generated.tokens;
+  if (config_.generate.synthetic_prompts > 0) return sampling;
+  if (chats_)
+    sampling.stop_sequences = {chat_.stop()};
+  else
+    sampling.stop_tokens = {tokenizer_->end_of_document()};
+  if (!config_.generate.stop.empty()) sampling.stop_texts = {config_.generate.stop};
+  sampling.tokenizer = tokenizer_.get();
+  return sampling;
+}
+
+StepReport Generate::run_step() {
+  std::vector<GenerationRequest> asked;
+  const std::int64_t first = step_ * requests_a_step(), samples = config_.generate.samples;
+  for (std::int64_t i = first; i < std::min(requests(), first + requests_a_step()); ++i)
+    asked.push_back({prompts_[static_cast<std::size_t>(i / samples)].tokens, i / samples, i % samples});
   StepReport report;
-  report.tokens = static_cast<std::int64_t>(response.size());
-  token_counts_.push_back(report.tokens);
-  if (generated.finish_reason == FinishReason::stop) response.pop_back();
-  responses_.push_back(tokenizer_->decode(response));
+  for (GeneratedResponse& response : generator_.respond(asked, sampling())) {
+    report.tokens += std::ssize(response.tokens);
+    responses_.push_back(std::move(response));
+  }
+  ++step_;
   return report;
+}
+
+std::string Generate::text_of(const GeneratedResponse& response) const {
+  if (config_.generate.synthetic_prompts > 0) return {};
+  if (chats_) return chat_.decode_response(response.tokens);
+  std::vector<std::int32_t> tokens = response.tokens;
+  if (!tokens.empty() && tokens.back() == tokenizer_->end_of_document()) tokens.pop_back();
+  return tokenizer_->decode(tokens);
 }
 
 void Generate::finish() {
   if (config_.generate.output.empty() || context_.grid.world().rank() != 0) return;
-  std::ofstream file(config_.generate.output);
+  std::string text;
+  const auto samples = static_cast<std::size_t>(config_.generate.samples);
   for (std::size_t i = 0; i < responses_.size(); ++i) {
-    const nlohmann::ordered_json line{
-        {"prompt", prompts_[i]}, {"response", responses_[i]}, {"tokens", token_counts_[i]}};
-    file << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    const PromptRecord& prompt = prompts_[i / samples];
+    nlohmann::ordered_json line{{"prompt", prompt.text},
+                                {"response", text_of(responses_[i])},
+                                {"tokens", responses_[i].tokens.size()},
+                                {"log_probability", responses_[i].log_probability},
+                                {"finish_reason", name_of(responses_[i].finish_reason)}};
+    if (samples > 1) line["sample"] = i % samples;
+    if (!prompt.id.empty()) line["id"] = prompt.id;
+    text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
-  file.close();
-  if (!file)
-    throw Error(ExitCode::input_output,
-                fmt::format("[generate] output = {} cannot be written", config_.generate.output));
+  replace_text_file(config_.generate.output, text);
 }
 
 std::string Generate::summary() const {
   if (!config_.generate.output.empty())
     return fmt::format("{} responses in {}", responses_.size(), config_.generate.output);
   std::string text;
-  for (std::size_t i = 0; i < responses_.size(); ++i) text += prompts_[i] + responses_[i] + "\n";
+  const auto samples = static_cast<std::size_t>(config_.generate.samples);
+  if (config_.generate.synthetic_prompts > 0) return text;
+  for (std::size_t i = 0; i < responses_.size(); ++i)
+    text += prompts_[i / samples].text + (chats_ ? "\n -> " : "") + text_of(responses_[i]) + "\n";
   return text;
 }
 

@@ -1,11 +1,14 @@
-// Phase generate: responses of a trained model to prompts, one step a prompt, as text on the console or JSONL in a
-// file.
+// Phase generate: responses of a trained model to prompts, as text on the console or JSONL in a file. A step is a run
+// of requests that fills the slots several times over. Responses depend on neither grid nor slots, so a run that was
+// cut short is simply run again.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/log.h"
+#include "data/prompts.h"
 #include "data/tokenizer.h"
 #include "model/model.h"
 #include "phases/config.h"
@@ -20,16 +23,18 @@ struct GeneratePhaseConfig {
   GenerateConfig generate;
   ModelConfig model;
   DataConfig data;
-  int length = 0;  // tokens that the model sees at once
+  ChatConfig chat;
+  int length = 0;  // tokens of prompt and response
 };
 
 class Generate final : public Phase {
  public:
-  Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend);
+  // Weights are random until loaded.
+  Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "generate"; }
-  std::int64_t step() const override { return static_cast<std::int64_t>(responses_.size()); }
-  std::int64_t total_steps() const override { return static_cast<std::int64_t>(prompts_.size()); }
+  std::int64_t step() const override { return step_; }
+  std::int64_t total_steps() const override;
   StepReport run_step() override;
   bool has_state() const override { return false; }
   void visit(Archive&) override {}
@@ -39,14 +44,22 @@ class Generate final : public Phase {
   void load_weights(Archive& archive);
 
  private:
+  Sampling sampling() const;
+  std::int64_t requests() const;
+  std::int64_t requests_a_step() const { return std::int64_t{8} * config_.generate.slots; }
+  std::string text_of(const GeneratedResponse& response) const;
+
   GeneratePhaseConfig config_;
   ModelContext context_;
   Model model_;
   MasterWeights weights_;
   Generator generator_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::vector<std::string> prompts_, responses_;
-  std::vector<std::int64_t> token_counts_;
+  ChatFormat chat_;
+  bool chats_ = false;  // prompts and responses are in the form of [chat]
+  std::vector<PromptRecord> prompts_;
+  std::vector<GeneratedResponse> responses_;  // prompt after prompt, sample after sample
+  std::int64_t step_ = 0;
 };
 
 }  // namespace coxswain

@@ -101,9 +101,9 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
   }
   if (name == "benchmark") return std::make_unique<Benchmark>(pretrain_config(settings), grid, backend);
   if (name == "generate") {
-    const GeneratePhaseConfig config{settings.run, settings.generate, settings.model, settings.data,
-                                     settings.batch.length};
-    return with_weights(std::make_unique<Generate>(config, grid, backend), settings, grid, backend, log);
+    const GeneratePhaseConfig config{settings.run,  settings.generate, settings.model,
+                                     settings.data, settings.chat,     settings.batch.length};
+    return with_weights(std::make_unique<Generate>(config, grid, backend, log), settings, grid, backend, log);
   }
   if (name == "evaluate") {
     const EvaluatePhaseConfig config{settings.run,          settings.evaluate,    settings.model,

@@ -155,8 +155,9 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
          "the token file that gets validation_share of the documents");
   }
   if (phase == "generate") {
-    want(!settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the model");
-    want(!settings.generate.prompt.empty() || !settings.generate.prompts.empty(), "[generate] prompt",
+    const bool synthetic = settings.generate.synthetic_prompts > 0;
+    want(synthetic || !settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the model");
+    want(synthetic || !settings.generate.prompt.empty() || !settings.generate.prompts.empty(), "[generate] prompt",
          "text to go on with, or prompts, a file of such texts");
   }
   if (phase == "sft") check_sft_given(settings, want);
@@ -240,8 +241,9 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   check_tensor_shards(policy, settings, deck, mistakes);
   check_stages(policy, mistakes);
   check_lengths(settings, deck, mistakes);
-  if (settings.run.phase != "generate" && settings.run.phase != "ppo")
-    check_data_shards(policy, settings, deck, mistakes);
+  const std::string& phase = settings.run.phase;
+  const bool has_global_batch = phase != "generate" && phase != "ppo" && phase != "evaluate" && phase != "score";
+  if (has_global_batch) check_data_shards(policy, settings, deck, mistakes);
   if (settings.run.phase == "sft") check_sft(settings, deck, mistakes);
   if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);
   return mistakes;

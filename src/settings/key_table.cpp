@@ -187,13 +187,22 @@ void add_checkpoint(std::vector<Key>& keys) {
 void add_generate(std::vector<Key>& keys) {
   using C = GenerateConfig;
   SectionBuilder<C>(keys, "generate", &Settings::generate)
-      .text("prompt", &C::prompt, "text with \\n and \\t", {"", "one prompt", kFree})
-      .text("prompts", &C::prompts, "a path", {"", "file with one prompt a line", kFree})
-      .text("output", &C::output, "a path, or empty", {"", "file for the responses; empty: the console", kFree})
+      .text("prompt", &C::prompt, "text with \\n and \\t", {"", "one prompt, continued as it stands", kFree})
+      .text("prompts", &C::prompts, "a path",
+            {"", "JSONL of prompts in the form of [chat]; another ending: one a line, as it stands", kFree})
+      .number("synthetic_prompts", &C::synthetic_prompts, kNotNegative,
+              {"prompts", "of random tokens to a model of random weights, for benchmarks", kFree})
+      .number("synthetic_prompt_tokens", &C::synthetic_prompt_tokens, kFromOne, {"tokens", "of each of these", kFree})
+      .text("output", &C::output, "a path, or empty", {"", "JSONL of the responses; empty: the console", kFree})
+      .number("samples", &C::samples, kFromOne, {"responses", "to each prompt", kFree})
       .number("slots", &C::slots, kFromOne, {"responses", "that a data rank works on at once", kFree})
       .number("max_new_tokens", &C::max_new_tokens, kFromOne, {"tokens", "longest response", kFree})
       .number("min_new_tokens", &C::min_new_tokens, kNotNegative, {"tokens", "before that, no end is drawn", kFree})
-      .number("temperature", &C::temperature, kNotNegative, {"", "0: always the likeliest token", kFree});
+      .number("temperature", &C::temperature, kNotNegative, {"", "0: always the likeliest token", kFree})
+      .number("top_k", &C::top_k, kNotNegative, {"tokens", "the likeliest ones that are drawn from; 0: all", kFree})
+      .number("top_p", &C::top_p, {.least = 0, .most = 1, .open_least = true},
+              {"", "probability of the likeliest tokens that are drawn from, after top_k", kFree})
+      .text("stop", &C::stop, "text with \\n and \\t, or empty", {"", "a text that ends a response as well", kFree});
 }
 
 void add_device(std::vector<Key>& keys) {
