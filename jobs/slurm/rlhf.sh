@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Submits a chain of jobs, each of which begins when the one before it has done all its steps:
 #   bash jobs/slurm/rlhf.sh [sbatch options ...] -- DECK DECK ... [--section.key=value ...]
-#   bash jobs/slurm/rlhf.sh --nodes=4 --ntasks-per-node=8 -- inputs/instructgpt/1.3b_{sft,rm,ppo_init,ppo_ptx}.ini
+#   bash jobs/slurm/rlhf.sh --nodes=4 --ntasks-per-node=8 -- inputs/instructgpt/1.3b_{rm,sft,ppo_init,ppo_ptx}.ini
 # Keys behind the decks go to all of them. Every job is pretrain.sbatch: near its time limit, when it is preempted and when
 # it was killed it goes back into the queue and on from its checkpoint, and the chain waits. A job that fails for good (a
 # deck that is refused, numbers that diverge) ends the chain: what comes after it is cancelled.

@@ -12,7 +12,7 @@ from jobs import DECKS, Bench, metrics  # noqa: E402
 
 def main():
     bench = Bench("reward_model")
-    data = ranked.files(bench.work, 1500, 200)
+    data = ranked.files(bench.work, 800, 200)
     for loss in ("pairwise", "best_of_n"):
         run = bench.work / loss
         ended = bench.run(DECKS / "reward.ini", 2, data | {

@@ -88,6 +88,23 @@ def wholes(bench, data):
     bench.case("best of n, gain and bias, one epoch")
 
 
+def weights_of_others(bench, data):
+    """A reward model begins as a language model, which cannot score; a broken reward model scores nothing."""
+    language, broken = bench.work / "language", bench.work / "broken"
+    quiet = {"run.validate_every": 0, "reward.validation": "", "run.steps": 1, "reward.normalise": "none"}
+    runs = [("a language model", {"run.phase": "pretrain", "run.directory": language, "data.source": "synthetic"}),
+            ("a reward model from it", {"run.directory": bench.work / "from_it", "run.initialize_from": language}),
+            ("a step too far", {"run.directory": broken, "optimizer.learning_rate": 1e30})]
+    for name, keys in runs:
+        ended = bench.run(DECK, 1, data | quiet | keys)
+        bench.check(ended.code == 0, f"{name}: code {ended.code}", ended.text)
+    for model, code, words in ((language, 65, "is a language model"), (broken, 76, "the score is")):
+        ended, scores = score(bench, model, Grid("1x1x2"), data["reward.reference"])
+        bench.check(ended.code == code and words in ended.text and len(ended.errors()) == 1 and not scores,
+                    f"scores of {model.name}: code {ended.code}", ended.text)
+        bench.case(f"scores of {model.name}: code {code}")
+
+
 def bad_input(bench, data, gold):
     good = {"prompt": "p", "responses": ["aa", "bb"], "ranks": [1, 2]}
     left_out = {
@@ -133,6 +150,7 @@ def main():
         grids(bench, data, gold)
         restart(bench, data, gold)
         wholes(bench, data)
+        weights_of_others(bench, data)
         bad_input(bench, data, gold)
     bench.finish()
 

@@ -192,6 +192,14 @@ TEST(Inputs, InstructGptRewardDecksFollowThePaper) {
     EXPECT_EQ(settings.reward, first.reward);
     EXPECT_EQ(settings.model, first.model);
   }
+  for (const char* size : {"1.3b", "6b", "175b"}) {  // and each policy is judged by it
+    const auto stage = [&](const char* name) { return read(kInputs / "instructgpt" / (std::string(size) + name)); };
+    EXPECT_EQ(stage("_sft.ini").sft.reward_model, first.run.directory);
+    EXPECT_EQ(stage("_ppo.ini").ppo.reward_model, first.run.directory);
+    EXPECT_EQ(stage("_ppo_ptx.ini").ppo.reward_model, first.run.directory);
+    EXPECT_EQ(stage("_ppo.ini").chat, first.chat);
+    EXPECT_EQ(stage("_sft.ini").chat, first.chat);
+  }
 }
 
 TEST(Inputs, BenchmarkDeckKeepsTheContract) {
