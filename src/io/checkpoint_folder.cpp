@@ -53,7 +53,8 @@ std::vector<std::int64_t> CheckpointFolder::steps() const {
 std::vector<std::string> CheckpointFolder::leftovers() const {
   std::vector<std::string> names;
   for (const std::string& name : names_in(path_))
-    if (name.starts_with(kPrefix) && name.ends_with(kTemporary)) names.push_back(name);
+    if (name.ends_with(kTemporary) && (name.starts_with(kPrefix) || name == "latest.tmp" || name == "best.tmp"))
+      names.push_back(name);
   return names;
 }
 

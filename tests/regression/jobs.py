@@ -93,9 +93,27 @@ class Job:
         for pid in ranks:
             while pid != self.process.pid and pathlib.Path(f"/proc/{pid}").exists() and command_of(pid):
                 time.sleep(0.005)
-        for name in names:
-            for segment in pathlib.Path("/dev/shm").glob(f"vader_segment.*.{name}.*"):
-                segment.unlink(missing_ok=True)
+        clear_segments(names)
+
+    def kill_one(self, rank, limit=60):
+        """SIGKILL to one rank; waits until the job has ended. False if it had ended before."""
+        ranks = self.ranks()
+        if rank >= len(ranks) or not self.running():
+            return False
+        names = {name for pid in ranks if (name := segment_of(pid))}
+        try:
+            os.kill(ranks[rank], signal.SIGKILL)
+            self.process.wait(limit)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            return False
+        clear_segments(names)
+        return True
+
+
+def clear_segments(names):
+    for name in names:
+        for segment in pathlib.Path("/dev/shm").glob(f"vader_segment.*.{name}.*"):
+            segment.unlink(missing_ok=True)
 
 
 def children_of(parent):
@@ -134,10 +152,19 @@ class Bench:
         self.work.mkdir(parents=True)
         self.failures, self.cases, self.jobs, self.began = 0, 0, 0, time.monotonic()
 
-    def start(self, deck, ranks=1, keys=None, threads=1, words=(), cwd=None):
+    def start(self, deck, ranks=1, keys=None, threads=1, words=(), cwd=None, under=None):
+        """`under`: a rank and the words that come before its program, (1, ["strace", ...])."""
         launcher = [] if ranks == 1 else [self.mpiexec, "--timeout", "300", "-np", ranks]
         arguments = [deck, *words] + [f"--{key}={value}" for key, value in (keys or {}).items()]
         self.jobs += 1
+        if under and ranks == 1:
+            launcher = under[1]
+        elif under:
+            rank, before = under
+            parts = [["-np", count, *words, self.program, *arguments]
+                     for count, words in ((rank, []), (1, before), (ranks - rank - 1, [])) if count > 0]
+            launcher = [self.mpiexec, "--timeout", "300", *(word for part in parts for word in (*part, ":"))][:-1]
+            return Job(launcher.pop(0), [], launcher, self.work / f"job_{self.jobs}.txt", threads, cwd)
         return Job(self.program, launcher, arguments, self.work / f"job_{self.jobs}.txt", threads, cwd)
 
     def run(self, deck, ranks=1, keys=None, threads=1, **more):
