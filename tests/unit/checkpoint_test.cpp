@@ -195,7 +195,9 @@ TEST(Checkpoint, KeepsTheBest) {
   // What the newest checkpoint says is put right again, whatever a kill or a hand did to the file.
   for (const char* wrong : {"step_00000008\n", "", "nonsense"}) {
     write_bytes(path + "/best", wrong);
+    write_bytes(path + "/best.tmp", wrong);
     EXPECT_EQ(restore_state(path).step, 9);
+    EXPECT_FALSE(std::filesystem::exists(path + "/best.tmp"));
     EXPECT_EQ(bytes_of(path + "/best"), "step_00000006\n");
   }
   write_bytes(path + "/step_00000009/part_00000.h5", "");
