@@ -270,8 +270,8 @@ void become(RecordKind wanted, RecordKind own, Record& record) {
                       : "no \"response\", \"output\" or \"messages\" beside the prompt");
 }
 
-json messages_json(const Conversation& turns) {
-  json messages = json::array();
+nlohmann::ordered_json messages_json(const Conversation& turns) {
+  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
   for (const Turn& turn : turns) messages.push_back({{"role", role_name(turn.role)}, {"content", turn.text}});
   return messages;
 }
@@ -343,7 +343,7 @@ std::string to_json_line(const Record& record) {
     whole.push_back({Role::assistant, record.responses.front()});
     line["messages"] = messages_json(whole);
   } else {
-    line["prompt"] = single ? json(record.prompt.front().text) : messages_json(record.prompt);
+    line["prompt"] = single ? nlohmann::ordered_json(record.prompt.front().text) : messages_json(record.prompt);
     if (!record.ranks.empty()) {
       line["responses"] = record.responses;
       line["ranks"] = record.ranks;

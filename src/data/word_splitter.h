@@ -5,18 +5,16 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <string_view>
 #include <vector>
+
+#include "data/pattern.h"
 
 namespace coxswain {
 
 class WordSplitter {
  public:
   WordSplitter();
-  WordSplitter(WordSplitter&&) noexcept;
-  WordSplitter& operator=(WordSplitter&&) noexcept;
-  ~WordSplitter();
 
   // Appends the words, views into `text`, in order.
   void split(std::string_view text, std::vector<std::string_view>& words);
@@ -25,9 +23,8 @@ class WordSplitter {
   static bool can_cut(std::string_view text, std::size_t position);
 
  private:
-  struct Pattern;
   void split_valid(std::string_view text, std::vector<std::string_view>& words);
-  std::unique_ptr<Pattern> pattern_;
+  Pattern pattern_;
 };
 
 }  // namespace coxswain

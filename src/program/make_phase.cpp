@@ -6,6 +6,7 @@
 #include "phases/load_checkpoint.h"
 #include "phases/ppo.h"
 #include "phases/ppo_benchmark.h"
+#include "phases/prepare.h"
 #include "phases/pretrain.h"
 #include "phases/reward.h"
 #include "phases/score.h"
@@ -98,6 +99,10 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
     const PpoBenchmarkConfig config{ppo_model_config(settings), settings.reward_grid, settings.generate.slots,
                                     settings.generate.max_new_tokens, settings.run.steps};
     return std::make_unique<PpoBenchmark>(config, grid, backend);
+  }
+  if (name == "prepare") {
+    const PreparePhaseConfig config{settings.prepare, settings.data, settings.chat, settings.run.seed};
+    return std::make_unique<Prepare>(config, grid.world(), log);
   }
   if (name == "benchmark") return std::make_unique<Benchmark>(pretrain_config(settings), grid, backend);
   if (name == "generate") {

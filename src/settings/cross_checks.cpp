@@ -140,6 +140,15 @@ void check_sft_given(const Settings& settings, const Want& want) {
        "or at_end = yes: the best weights that [sft] choose finds must be saved");
 }
 
+void check_prepare(const PrepareConfig& prepare, const Want& want) {
+  want(!prepare.input.empty(), "[prepare] input", "JSONL files");
+  want(!prepare.output.empty(), "[prepare] output", "the JSONL file to write");
+  want(prepare.validation_share == 0 || !prepare.validation.empty(), "[prepare] validation",
+       "the file that gets validation_share of the users");
+  want(prepare.test_share == 0 || !prepare.test.empty(), "[prepare] test",
+       "the file that gets test_share of the users");
+}
+
 void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
   const auto want = [&](bool given, const char* key, const char* what) {
     if (!given)
@@ -154,6 +163,7 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
     want(settings.data.validation_share == 0.0 || !settings.data.validation.empty(), "[data] validation",
          "the token file that gets validation_share of the documents");
   }
+  if (phase == "prepare") check_prepare(settings.prepare, want);
   if (phase == "generate") {
     const bool synthetic = settings.generate.synthetic_prompts > 0;
     want(synthetic || !settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the model");

@@ -3,7 +3,6 @@
 #include "model/presets.h"
 #include "settings/key_builder.h"
 #include "settings/key_groups.h"
-#include "settings/key_table_rlhf.h"
 
 namespace coxswain {
 
@@ -16,7 +15,7 @@ void add_run(std::vector<Key>& keys) {
   using C = RunConfig;
   std::vector<std::pair<std::string, std::string>> phases;
   for (const char* phase :
-       {"pretrain", "tokenize", "generate", "benchmark", "sft", "reward", "score", "ppo", "evaluate"})
+       {"pretrain", "tokenize", "prepare", "generate", "benchmark", "sft", "reward", "score", "ppo", "evaluate"})
     phases.emplace_back(phase, phase);
   SectionBuilder<C>(keys, "run", &Settings::run)
       .choice("phase", &C::phase, phases, {"", "what to do"})
@@ -223,6 +222,7 @@ const std::vector<Section>& deck_sections() {
       {"optimizer", "AdamW and its learning rate"},
       {"data", "where tokens come from"},
       {"chat", "how a conversation becomes text: role markers and the end of a response"},
+      {"prepare", "prompts, demonstrations or comparisons cleaned and split"},
       {"checkpoint", "when the run is saved"},
       {"generate", "sampling from a model"},
       {"reward", "comparisons that a reward model learns from; [batch] counts prompts there"},
@@ -246,7 +246,7 @@ const std::vector<Key>& deck_keys() {
     add_batch(all);
     add_optimizer(all);
     add_data(all);
-    add_chat_keys(all);
+    add_record_keys(all);
     add_checkpoint(all);
     add_generate(all);
     add_alignment_keys(all);

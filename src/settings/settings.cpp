@@ -135,6 +135,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
   check([&] { settings.optimizer.check(); });
   check([&] { settings.data.check(); });
   check([&] { settings.chat.check(); });
+  check([&] { settings.prepare.check(); });
   check([&] { settings.checkpoint.check(); });
   check([&] { settings.generate.check(); });
   check([&] { settings.sft.check(); });
@@ -145,7 +146,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
 
 }  // namespace
 
-bool uses_model(const std::string& phase) { return phase != "tokenize"; }
+bool uses_model(const std::string& phase) { return phase != "tokenize" && phase != "prepare"; }
 
 bool uses_reward_model(const std::string& phase) {
   return phase == "ppo" || phase == "benchmark" || phase == "sft" || phase == "evaluate";
@@ -164,7 +165,8 @@ ModelConfig model_of_deck(const std::string& effective_deck) {
 bool has_use_for(const std::string& section, const std::string& phase) {
   if (section.starts_with("reward_")) return uses_reward_model(phase);
   if (section == "ppo") return phase == "ppo" || phase == "benchmark";
-  if (section == "sft" || section == "reward" || section == "score" || section == "evaluate") return section == phase;
+  for (const char* own : {"prepare", "sft", "reward", "score", "evaluate"})
+    if (section == own) return section == phase;
   return true;
 }
 

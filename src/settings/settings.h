@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/cleaning.h"
 #include "data/config.h"
 #include "io/config.h"
 #include "kernels/device.h"
@@ -27,6 +28,7 @@ struct Settings {
   OptimizerConfig optimizer;
   DataConfig data;
   ChatConfig chat;
+  PrepareConfig prepare;
   CheckpointConfig checkpoint;
   GenerateConfig generate;
   SftConfig sft;
