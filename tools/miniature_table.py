@@ -33,7 +33,7 @@ def row(runs, name):
 
 def main(runs, *seeds):
     runs = pathlib.Path(runs)
-    print("\nOn prompts that nothing was trained on. gold judge: 0 to 1, with a 95 % interval; plays: perplexity of held-out plays")
+    print("\nGold judge: 0 to 1, on unseen prompts, with a 95 % interval. Plays: perplexity of held-out plays")
     print(f"{'model':18} {'gold judge':15}   {'insults':>8} {'flattery':>9} {'plays':>11}   {'reward':>8} {'KL':>6}")
     row(runs, "base")
     for seed in seeds:
@@ -41,8 +41,8 @@ def main(runs, *seeds):
             row(runs, f"seed_{seed}/{model}")
         report = json.loads((runs / f"seed_{seed}/reward/reward_report.json").read_text())
         ceiling = re.search(r"ceiling ([0-9.]+)", (runs / f"seed_{seed}/ceiling.txt").read_text()).group(1)
-        print(f"seed {seed}: the reward model orders {100 * report['accuracy']['share']:.1f} % of held-out pairs as the labelers "
-              f"did; their own opinion without its noise {100 * float(ceiling):.1f} %")
+        print(f"seed {seed}: the reward model orders {100 * report['accuracy']['share']:.1f} % of held-out pairs as people did; "
+              f"people's own opinion without its noise {100 * float(ceiling):.1f} %")
 
 
 main(*sys.argv[1:])
