@@ -41,8 +41,8 @@ def main(runs, *seeds):
             row(runs, f"seed_{seed}/{model}")
         report = json.loads((runs / f"seed_{seed}/reward/reward_report.json").read_text())
         ceiling = re.search(r"ceiling ([0-9.]+)", (runs / f"seed_{seed}/ceiling.txt").read_text()).group(1)
-        print(f"seed {seed}: the reward model orders {100 * report['accuracy']['share']:.1f} % of held-out pairs as people did; "
-              f"people's own opinion without its noise {100 * float(ceiling):.1f} %")
+        print(f"seed {seed}: reward model orders {100 * report['accuracy']['share']:.1f} % of held-out pairs as people did, "
+              f"people's opinion without its noise {100 * float(ceiling):.1f} %")
 
 
 main(*sys.argv[1:])
