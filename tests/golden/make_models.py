@@ -31,16 +31,16 @@ def by_group(q, k, v, groups):
 
 def gpt_tensors(model, read, post_norm):
     """Our names for GPT-1 and GPT-2; their Conv1D weights are [in, out]. `read` takes the value or the gradient."""
-    body = model.transformer
+    body, hidden, heads = model.transformer, model.config.n_embd, model.config.n_head
     positions, tokens = (body.positions_embed, body.tokens_embed) if post_norm else (body.wpe, body.wte)
     result = {"embedding/token": read(tokens.weight), "embedding/position": read(positions.weight)}
     for index, layer in enumerate(body.h):
         at = f"layer_{index:02d}/"
         for name, norm in (("norm_1", layer.ln_1), ("norm_2", layer.ln_2)):
             result[at + name + "/weight"], result[at + name + "/bias"] = read(norm.weight), read(norm.bias)
-        qkv = read(layer.attn.c_attn.weight).T.split(HIDDEN)
-        result[at + "attention/qkv/weight"] = by_group(*qkv, HEADS)
-        result[at + "attention/qkv/bias"] = by_group(*read(layer.attn.c_attn.bias).split(HIDDEN), HEADS)
+        qkv = read(layer.attn.c_attn.weight).T.split(hidden)
+        result[at + "attention/qkv/weight"] = by_group(*qkv, heads)
+        result[at + "attention/qkv/bias"] = by_group(*read(layer.attn.c_attn.bias).split(hidden), heads)
         for name, linear in (("attention/projection", layer.attn.c_proj), ("mlp/up", layer.mlp.c_fc),
                              ("mlp/down", layer.mlp.c_proj)):
             result[at + name + "/weight"], result[at + name + "/bias"] = read(linear.weight).T, read(linear.bias)
