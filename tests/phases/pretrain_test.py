@@ -58,7 +58,7 @@ def main():
         shape = {key: value for key, value in LEARNING.items() if key.startswith("model.")}
         ended = bench.run(DECKS / "small.ini", ranks, shape | grid | {
             "run.phase": "generate", "run.directory": bench.work / f"generate_{bench.jobs}", "run.initialize_from": run,
-            "generate.prompt": "the eight ", "generate.max_new_tokens": 24, "generate.temperature": 0.5,
+            "generate.prompt": "the eight ", "generate.max_new_tokens": 22, "generate.temperature": 0.5,
             "generate.output": output})
         bench.check(ended.code == 0 and output.exists(), f"generate on {ranks} ranks {grid}: code {ended.code}", ended.text)
         texts.add(output.read_text())
