@@ -26,6 +26,8 @@ ParameterBuffer::ParameterBuffer(const ModelContext& context, std::string name, 
     const MemoryScope scope(context.backend, MemoryKind::weights);
     values_ = Tensor(context.backend, context.working_type(), {elements_});
     values_view_ = values_;
+    context.backend.fill(values_view_,
+                         0.0);  // a padded vocabulary's rows stay so: no file brings them, products see them
   }
   if (options.gradients) allocate_gradients(context);
   attach(context);

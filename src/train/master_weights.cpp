@@ -49,6 +49,7 @@ MasterWeights::MasterWeights(Model& model) : model_(model) {
       slice.values = buffer->values().slice(0, buffer->own_start(), buffer->own_elements());
     } else {
       slice.memory = Tensor(model.context().backend, DType::f32, {buffer->own_elements()});
+      model.context().backend.fill(slice.memory, 0.0);  // padding
       slice.values = slice.memory;
     }
     slices_.push_back(std::move(slice));
