@@ -11,7 +11,7 @@ namespace coxswain {
 
 struct ScoredResponses {
   std::vector<double> scores, lengths;  // one a prompt; lengths in tokens where they are known, else in bytes
-  std::vector<std::string> prompts;     // empty where both sides are known to have the same ones
+  std::vector<std::string> prompts{};   // empty where both sides are known to have the same ones
 };
 
 // JSONL with `prompt`, `score`, and `tokens` (a number or a list) or `response` for the length. Collective.
