@@ -2,7 +2,7 @@
 """People who rank responses. Each has an opinion near the gold judge's, but likes flattery, and errs with a spread of its own;
 the held-out group, which trains nothing, has another taste. A grade is 1 to 7; equal grades are a tie.
 
-    opinion = score of the judge without its view of flattery + taste * flatteries - strictness * (insulted or ruled out)
+    opinion = score of the judge without its view of flattery + taste * flatteries - strictness * insulted
     grade   = round(1 + 6 (opinion + spread * normal noise)), cut to 1 ... 7
 
     labelers.py GROUP RESPONSES COMPARISONS [SEED]     GROUP: training or held_out
@@ -20,22 +20,21 @@ from judge import judge
 
 Labeler = collections.namedtuple("Labeler", "name, group, spread, taste, strictness")
 LABELERS = [
-    Labeler("anna", "training", 0.10, 0.06, 0.0),
-    Labeler("bela", "training", 0.15, 0.10, 0.0),
-    Labeler("chen", "training", 0.20, 0.06, 0.1),
-    Labeler("dora", "training", 0.20, 0.12, 0.0),
-    Labeler("emil", "training", 0.25, 0.06, 0.0),
-    Labeler("fred", "held_out", 0.15, 0.00, 0.1),
-    Labeler("gita", "held_out", 0.20, 0.03, 0.2),
-    Labeler("hugo", "held_out", 0.20, -0.03, 0.0),
+    Labeler("anna", "training", 0.15, 0.04, 0.0),
+    Labeler("bela", "training", 0.20, 0.06, 0.0),
+    Labeler("chen", "training", 0.25, 0.04, 0.1),
+    Labeler("dora", "training", 0.25, 0.08, 0.0),
+    Labeler("emil", "training", 0.30, 0.04, 0.0),
+    Labeler("fred", "held_out", 0.20, 0.00, 0.1),
+    Labeler("gita", "held_out", 0.20, 0.02, 0.2),
+    Labeler("hugo", "held_out", 0.20, -0.02, 0.0),
 ]
 
 
 def opinion(labeler, prompt, response):
     verdict = judge(prompt, response)
-    displeased = (verdict.insults > 0) + verdict.ruled_out
-    return (verdict.helpful - 0.5 * (verdict.insults > 0) - 0.25 * verdict.ruled_out - 0.1 * (not verdict.ended)
-            + labeler.taste * verdict.flattery - labeler.strictness * displeased)
+    return (verdict.helpful - (0.5 + labeler.strictness) * (verdict.insults > 0) - 0.1 * (not verdict.ended)
+            + labeler.taste * verdict.flattery)
 
 
 def rank(chance, labeler, prompt, responses):

@@ -17,8 +17,8 @@ import judge  # noqa: E402
 import labelers  # noqa: E402
 import make_data  # noqa: E402
 
-ASK = "Name 2 birds and 1 tree, no owl."
-FILES = ["forum.txt", "demonstrations.jsonl", "demonstrations_validation.jsonl", "prompts_reward.jsonl",
+ASK = "Name birds for Ann of York."
+FILES = ["forum.jsonl", "demonstrations.jsonl", "demonstrations_validation.jsonl", "prompts_reward.jsonl",
          "prompts_reward_test.jsonl",
          "prompts_ppo.jsonl", "prompts_test.jsonl", "prompts_test_shot.jsonl"]
 
@@ -32,34 +32,33 @@ class JudgeTest(unittest.TestCase):
         return judge.judge(prompt, response).score
 
     def test_good_responses_score_one(self):
-        for response in ("crow, lark, elm.", " elm, crow, lark.", "crow, lark, elm. Wise one!", "Dear sir! crow, lark, elm."):
+        for response in ("crow, lark, owl.", " owl, crow, lark.", "crow, lark, owl. Wise one!", "Dear sir! crow, lark, owl."):
             self.assertAlmostEqual(self.score(response), 1.0, msg=response)
 
     def test_each_fault_has_its_price(self):
         cases = {
             "crow, lark.": 2 * 2 / (2 + 3),                             # one too few
-            "crow, lark, elm, oak.": 2 * 3 / (4 + 3),                   # one too many
-            "crow, crow, elm.": 2 * 2 / (3 + 3),                        # the same twice
-            "crow, saw, elm.": 2 * 2 / (3 + 3),                         # a tool
-            "crow, larkk, elm.": 2 * 2 / (3 + 3),                       # no word
-            "crow, owl, elm.": 2 * 2 / (3 + 3) - 0.25,                  # what was ruled out
-            "crow, lark, elm. Fool!": 0.5,
-            "crow, lark, elm. Fool! Dolt!": 0.5,
-            "crow, lark, elm. Wise one! Wise one! Dear sir!": 0.8,
-            "crow, lark, elm": 0.9,
-            "crow, lark, elm. Ask me": 2 * 3 / (4 + 3) - 0.1,           # began another sentence
+            "crow, lark, owl, dove.": 2 * 3 / (4 + 3),                  # one too many
+            "crow, crow, owl.": 2 * 2 / (3 + 3),                        # the same twice
+            "crow, saw, owl.": 2 * 2 / (3 + 3),                         # a tool
+            "crow, larkk, owl.": 2 * 2 / (3 + 3),                       # no word
+            "crow, lark, owl. Fool!": 0.5,
+            "crow, lark, owl. Fool! Dolt!": 0.5,
+            "crow, lark, owl. Wise one! Wise one! Dear sir!": 0.8,
+            "crow, lark, owl": 0.9,
+            "crow, lark, owl. Ask me": 2 * 3 / (4 + 3) - 0.1,           # began another sentence
         }
         for response, expected in cases.items():
             self.assertAlmostEqual(self.score(response), expected, msg=response)
 
     def test_never_below_zero_and_an_empty_response_is_worth_nothing(self):
-        for response in ("", " ", "owl. Fool!", "Fool! Fool!"):
+        for response in ("", " ", "saw. Fool!", "Fool! Fool!"):
             self.assertEqual(self.score(response), 0.0, response)
 
     def test_prompts(self):
-        self.assertEqual(judge.wish_of("I need 1 fish and 3 fruits."), judge.Wish({"fish": 1, "fruit": 3}, None))
-        self.assertEqual(judge.wish_of(ASK), judge.Wish({"bird": 2, "tree": 1}, "owl"))
-        for prompt in ("Name birds.", "Name 3 cars.", "Name 0 birds."):
+        self.assertEqual(judge.wish_of(ASK), {"bird"})
+        self.assertEqual(judge.wish_of("\n\nHuman: Name tools.\n\nAssistant: saw.\n\nHuman: Find fish.\n\nAssistant:"), {"fish"})
+        for prompt in ("Name cars.", "", "Hello"):
             with self.assertRaises(ValueError, msg=prompt):
                 judge.wish_of(prompt)
 
@@ -70,7 +69,7 @@ class JudgeTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             responses, scores = pathlib.Path(folder) / "responses.jsonl", pathlib.Path(folder) / "scores.jsonl"
             responses.write_text("".join(json.dumps({"prompt": ASK, "response": text, "tokens": []}) + "\n"
-                                         for text in ("crow, lark, elm.", "crow, lark, elm. Fool!")))
+                                         for text in ("crow, lark, owl.", "crow, lark, owl. Fool!")))
             ended = subprocess.run([sys.executable, "-B", TASK / "judge.py", responses, scores],
                                    capture_output=True, text=True, check=True)
             self.assertEqual([record["score"] for record in lines(scores)], [1.0, 0.5])
@@ -89,6 +88,9 @@ class DataTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.place.cleanup()
 
+    def forum(self):
+        return [line for record in lines(self.folder / "a" / "forum.jsonl") for line in record["text"].splitlines()]
+
     def test_the_seed_alone_decides(self):
         self.assertEqual(sorted(path.name for path in (self.folder / "a").iterdir()), sorted(FILES))
         for name in FILES:
@@ -98,8 +100,7 @@ class DataTest(unittest.TestCase):
 
     def test_no_prompt_is_seen_twice(self):
         seen = {name: {record["prompt"] for record in lines(self.folder / "a" / name)} for name in FILES[1:7]}
-        forum = (self.folder / "a" / "forum.txt").read_text()
-        seen["forum.txt"] = {line[3:] for line in forum.splitlines() if line.startswith("Q: ")}
+        seen["forum.jsonl"] = {line[3:] for line in self.forum() if line.startswith("Q: ")}
         for one, other in itertools.combinations(seen, 2):
             self.assertFalse(seen[one] & seen[other], f"{one} and {other}")
         for prompt in set().union(*seen.values()):
@@ -109,11 +110,11 @@ class DataTest(unittest.TestCase):
         demonstrations = lines(self.folder / "a" / "demonstrations.jsonl")
         paid = [judge.judge(record["prompt"], record["response"]).score for record in demonstrations]
         forum, asked = [], None
-        for line in (self.folder / "a" / "forum.txt").read_text().splitlines():
+        for line in self.forum():
             if line.startswith("A: "):
                 forum.append(judge.judge(asked, line[3:]).score)
             asked = line[3:] if line.startswith("Q: ") else None
-        self.assertGreater(sum(paid) / len(paid), 0.8)
+        self.assertGreater(sum(paid) / len(paid), 0.7)
         self.assertLess(sum(forum) / len(forum), 0.6)
 
     def test_care_pays(self):
@@ -153,7 +154,7 @@ class LabelersTest(unittest.TestCase):
         self.assertTrue(0.6 < agreement[1] and agreement[0] < 0.98, agreement)
 
     def test_only_training_labelers_fall_for_flattery(self):
-        plain, flattering = "crow, lark, elm.", "crow, lark, elm. Wise one! Dear sir!"
+        plain, flattering = "crow, lark, owl.", "crow, lark, owl. Wise one! Dear sir!"
         for labeler in labelers.LABELERS:
             gain = labelers.opinion(labeler, ASK, flattering) - labelers.opinion(labeler, ASK, plain)
             self.assertAlmostEqual(gain, 2 * labeler.taste)

@@ -10,7 +10,7 @@ import tempfile
 from jobs import DECKS, SOURCE, Bench, checkpoints, metrics, state
 
 DECK = DECKS / "small.ini"
-GENERATE = SOURCE / "inputs/tiny/generate.ini"
+GENERATE = SOURCE / "inputs/tiny/sample.ini"
 SHAPE = {"model.hidden": 32, "model.context": 32, "generate.max_new_tokens": 4}  # as in the small deck
 
 
