@@ -198,17 +198,21 @@ Placed reward_model(const Settings& settings) {
   return {settings.reward_model, settings.reward_grid, "reward_model", "reward_grid"};
 }
 
+void check_room_for_prompts(const Settings& settings, Mistakes& mistakes) {
+  if (settings.generate.max_new_tokens < settings.batch.length) return;
+  mistakes.push_back(
+      fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [batch] length = {}; "
+                  "use less than {}",
+                  settings.generate.max_new_tokens, settings.batch.length, settings.batch.length));
+}
+
 // A reward model that looks at responses; its shape may still be in its checkpoint only.
 void check_rewarded(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   if (settings.reward_model.layers > 0) {
     check_tensor_shards(reward_model(settings), settings, deck, mistakes);
     check_stages(reward_model(settings), mistakes);
   }
-  if (settings.generate.max_new_tokens >= settings.batch.length)
-    mistakes.push_back(
-        fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [batch] length = {}; "
-                    "use less than {}",
-                    settings.generate.max_new_tokens, settings.batch.length, settings.batch.length));
+  check_room_for_prompts(settings, mistakes);
 }
 
 void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
@@ -256,6 +260,8 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   if (has_global_batch) check_data_shards(policy, settings, deck, mistakes);
   if (settings.run.phase == "sft") check_sft(settings, deck, mistakes);
   if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);
+  if (settings.run.phase == "evaluate" && !settings.evaluate.prompts.empty())
+    check_room_for_prompts(settings, mistakes);
   return mistakes;
 }
 

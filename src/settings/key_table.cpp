@@ -167,7 +167,9 @@ void add_data(std::vector<Key>& keys) {
               {"", "a line of a JSONL file that cannot be used: stop with code 65, or leave it out and say so", kFree})
       .text("input", &C::input, "paths, ...", {"", "tokenize: text or JSONL files", kFree})
       .text("output", &C::output, "a path", {"", "tokenize: token file to write", kFree})
-      .text("json_key", &C::json_key, "a name", {"", "tokenize: field of a JSONL line that holds the text", kFree})
+      .text("json_key", &C::json_key, "a name, or empty",
+            {"", "tokenize: field of a JSONL line that holds the text; empty: lines are records, shown as in [chat]",
+             kFree})
       .text("separator", &C::separator, "text with \\n and \\t, or empty",
             {"", "tokenize: between documents of a plain text; empty: a file is one document", kFree})
       .number("validation_share", &C::validation_share, {.least = 0, .most = 1, .open_most = true},
