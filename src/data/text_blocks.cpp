@@ -163,7 +163,7 @@ void TextBlocks::encode_line(std::string_view line, const ChatFormat& chat, Toke
     chat.check_texts(whole);
     const std::vector<std::int32_t> tokens = chat.encode(whole, record.learned).tokens;
     out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
-    if (tokens.back() == tokenizer.end_of_document()) out.tokens.pop_back();  // a stop that ends the document as well
+    if (!tokens.empty() && tokens.back() == tokenizer.end_of_document()) out.tokens.pop_back();  // a stop that ends the document as well
     end_document(tokenizer, out);
   }
 }

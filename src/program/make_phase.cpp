@@ -12,6 +12,7 @@
 #include "phases/score.h"
 #include "phases/sft.h"
 #include "phases/tokenize.h"
+#include "phases/vocabulary.h"
 
 namespace coxswain {
 
@@ -107,6 +108,8 @@ PpoModelConfig ppo_model_config(const Settings& settings) {
 std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& name = settings.run.phase;
   if (name == "tokenize") return std::make_unique<Tokenize>(settings.data, settings.chat, grid.world());
+  if (name == "vocabulary")
+    return std::make_unique<Vocabulary>(settings.data, settings.chat, settings.model.vocabulary, grid.world());
   if (name == "benchmark" && settings.run.benchmark == "ppo") {
     const PpoBenchmarkConfig config{ppo_model_config(settings), settings.reward_grid, settings.generate.slots,
                                     settings.generate.max_new_tokens, settings.run.steps};

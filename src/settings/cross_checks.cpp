@@ -94,6 +94,15 @@ void check_lengths(const Settings& settings, const Deck&, Mistakes& mistakes) {
 
 using Want = std::function<void(bool given, const char* key, const char* what)>;
 
+void check_vocabulary_given(const Settings& settings, const Want& want) {
+  want(!settings.data.input.empty(), "[data] input", "text or JSONL files");
+  want(!settings.data.vocabulary_file.empty(), "[data] vocabulary_file", "the file to write");
+  want(!settings.data.merges_file.empty(), "[data] merges_file", "the file to write");
+  want(settings.data.vocabulary_file != settings.data.merges_file || settings.data.merges_file.empty(),
+       "[data] merges_file", "another file than vocabulary_file");
+  want(settings.model.vocabulary > 257, "[model] vocabulary", "more than 257: the bytes and the end of a document");
+}
+
 void check_evaluate_given(const Settings& settings, const Want& want) {
   const EvaluateConfig& evaluate = settings.evaluate;
   const bool files = !evaluate.scores.empty();
@@ -163,6 +172,7 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
     want(settings.data.validation_share == 0.0 || !settings.data.validation.empty(), "[data] validation",
          "the token file that gets validation_share of the documents");
   }
+  if (phase == "vocabulary") check_vocabulary_given(settings, want);
   if (phase == "prepare") check_prepare(settings.prepare, want);
   if (phase == "generate") {
     const bool synthetic = settings.generate.synthetic_prompts > 0;
