@@ -163,7 +163,8 @@ void TextBlocks::encode_line(std::string_view line, const ChatFormat& chat, Toke
     chat.check_texts(whole);
     const std::vector<std::int32_t> tokens = chat.encode(whole, record.learned).tokens;
     out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
-    if (!tokens.empty() && tokens.back() == tokenizer.end_of_document()) out.tokens.pop_back();  // a stop that ends the document as well
+    const bool ended = !tokens.empty() && tokens.back() == tokenizer.end_of_document();
+    if (ended) out.tokens.pop_back();  // the stop is the end of the document as well
     end_document(tokenizer, out);
   }
 }

@@ -155,7 +155,7 @@ def same_size(phases, prompts):
 
 
 def stops(phases):
-    """A stop that the policy never writes: all responses are cut off, which the numbers say, and are scored as the deck says."""
+    """A stop that the policy never writes: all responses are cut off, as the numbers say, and scored as the deck says."""
     work = phases.bench.work
     prompts = write_lines(work / "prompts_stop.jsonl", ({"prompt": word} for word in WORDS))
     never = {"chat.stop": "@@@@"}

@@ -126,7 +126,8 @@ def score_files(bench, keys, gold):
         bench.case(f"files of scores: win rate {found['win_rate']['share']:.3f}")
     talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     path = write_lines(bench.work / "talk.jsonl", [{"prompt": talk, "response": "d", "score": 1}])
-    ended = bench.run(DECK, 1, {"run.directory": bench.work / "talk", "evaluate.scores": path, "evaluate.opponent_scores": path})
+    ended = bench.run(DECK, 1, {"run.directory": bench.work / "talk", "evaluate.scores": path,
+                                "evaluate.opponent_scores": path})
     bench.check(ended.code == 0 and results(bench.work / "talk")["files"]["win_rate"]["share"] == 0.5,
                 f"prompts of several turns, all ties: code {ended.code}", ended.text)
     return files
