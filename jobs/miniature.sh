@@ -60,15 +60,16 @@ plays() {  # plays NAME MODEL [KEYS ...]: how well the model still knows the pla
 write_texts() {
   if [ -f $task/plays.h5 ]; then return; fi
   python3 inputs/miniature/make_data.py $task 1
-  python3 inputs/miniature/make_tokenizer.py 512 $task $task/forum.jsonl $inputs/shakespeare.txt
-  tokenize forum $task/forum.jsonl --data.separator=
-  tokenize plays $inputs/shakespeare.txt
+  tokenize vocabulary vocabulary "$task/forum.jsonl, $inputs/shakespeare.txt" --model.vocabulary=512
+  tokenize forum tokenize $task/forum.jsonl --data.separator=
+  tokenize plays tokenize $inputs/shakespeare.txt
 }
 
-tokenize() {  # tokenize NAME TEXT [KEYS ...]
-  OMP_NUM_THREADS=1 "$program" $inputs/tokenize.ini --run.directory="$runs/tokenize_$1" --data.input="$2" \
-    --data.tokenizer=gpt2 --data.vocabulary_file=$task/vocabulary.json --data.merges_file=$task/merges.txt \
-    --data.output="$task/$1.h5" --data.validation="$task/$1_validation.h5" "${@:3}" >"$runs/log/tokenize_$1.txt"
+tokenize() {  # tokenize NAME PHASE TEXT [KEYS ...]
+  OMP_NUM_THREADS=1 "$program" $inputs/tokenize.ini --run.phase="$2" --run.directory="$runs/tokenize_$1" \
+    --data.input="$3" --data.tokenizer=gpt2 --data.vocabulary_file=$task/vocabulary.json \
+    --data.merges_file=$task/merges.txt --data.output="$task/$1.h5" --data.validation="$task/$1_validation.h5" \
+    "${@:4}" >"$runs/log/tokenize_$1.txt"
 }
 
 # The fine-tuned model responds several times to each prompt; labelers rank what they are shown.

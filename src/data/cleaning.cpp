@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/require.h"
@@ -70,11 +71,22 @@ std::string Cleaning::filter_text(std::string& text) {
   return "";
 }
 
-void Cleaning::check_prompt(Record& record) {
-  chat_->check_texts(record.prompt);
-  if (static_cast<std::int64_t>(chat_->encode_prompt(record.prompt).size()) > config_.max_prompt_tokens) {
-    throw UnusableRecord(fmt::format("prompt of more than {} tokens", config_.max_prompt_tokens));
+std::ptrdiff_t Cleaning::turns_to_cut(const Conversation& prompt) const {
+  Conversation rest = prompt;
+  std::ptrdiff_t cut = 0;
+  while (std::ssize(chat_->encode_prompt(rest)) > config_.max_prompt_tokens) {
+    const auto oldest = rest.begin() + (rest.front().role == Role::system ? 1 : 0);
+    const auto next = std::find_if(oldest + 1, rest.end(), [](const Turn& turn) { return turn.role == Role::user; });
+    if (config_.long_prompts == LongPrompts::drop || next == rest.end()) {
+      throw UnusableRecord(fmt::format("prompt of more than {} tokens", config_.max_prompt_tokens));
+    }
+    cut += next - oldest;
+    rest.erase(oldest, next);
   }
+  return cut;
+}
+
+void Cleaning::filter_prompt(Record& record) {
   for (Turn& turn : record.prompt) {
     if (const std::string why = filter_text(turn.text); !why.empty()) throw UnusableRecord(why);
   }
@@ -106,7 +118,9 @@ std::string Cleaning::duplicate_key(const Record& record) const {
 }
 
 Split Cleaning::clean(Record& record, const std::string& place) {
-  check_prompt(record);
+  chat_->check_texts(record.prompt);
+  const std::ptrdiff_t cut = turns_to_cut(record.prompt);
+  filter_prompt(record);
   check_responses(record, place);
   if (config_.duplicates != Duplicates::keep && !seen_.insert(duplicate_key(record)).second) {
     throw UnusableRecord(config_.duplicates == Duplicates::prompts
@@ -122,6 +136,9 @@ Split Cleaning::clean(Record& record, const std::string& place) {
   }
   const std::string prefix(first_characters(words_of(record.prompt), config_.prefix_length));
   const std::string owner = record.user.empty() ? "prompt:" + prefix : "user:" + record.user;
+  const auto oldest = record.prompt.begin() + (record.prompt.front().role == Role::system ? 1 : 0);
+  record.prompt.erase(oldest, oldest + cut);
+  if (cut > 0) ++shortened_;
   return split_of(owner, seed_, config_.validation_share, config_.test_share);
 }
 

@@ -2,9 +2,10 @@
 // a length filter, a filter for personal data, no two prompts with a long common prefix, at most so many a user, and
 // a split by user, so that no user's words are both trained on and tested with.
 //
-// Records come in the order of the files, and the first ones stay. The split is a hash of the user's name, keyed by the
-// seed: the same user falls into the same part in every file and however many records there are. A record without a
-// user is split by its prompt, and no limit holds for it.
+// Records come in the order of the files, and the first ones stay. Duplicates and the split go by the whole prompt,
+// also where its oldest turns are cut: what was one conversation stays on one side. The split is a hash of the user's
+// name, keyed by the seed: the same user falls into the same part in every file and however many records there are. A
+// record without a user is split by its prompt, and no limit holds for it.
 #pragma once
 
 #include <array>
@@ -20,6 +21,7 @@
 namespace coxswain {
 
 enum class Duplicates { keep, prompts, records };  // what may not come twice
+enum class LongPrompts { drop, shorten };          // shorten: the oldest turns go
 enum class PersonalDataRule { keep, mask, drop };
 
 struct PrepareConfig {
@@ -32,6 +34,7 @@ struct PrepareConfig {
   int prefix_length = 200;  // characters that two prompts must share to be the same
   int max_per_user = 200;   // 0: no limit
   int max_prompt_tokens = 1024, max_response_tokens = 1024;
+  LongPrompts long_prompts = LongPrompts::drop;
   PersonalDataRule personal_data = PersonalDataRule::drop;
 
   void check() const;
@@ -55,11 +58,14 @@ class Cleaning {
 
   const DropReport& dropped_responses() const { return dropped_responses_; }
   const PersonalCounts& personal() const { return personal_; }  // finds, in records that stayed and in others
+  std::int64_t shortened() const { return shortened_; }         // prompts of records that stayed
   std::int64_t users() const { return static_cast<std::int64_t>(kept_of_user_.size()); }
 
  private:
   std::string filter_text(std::string& text);  // why it cannot stay, or nothing
-  void check_prompt(Record& record);
+  // How many of the oldest turns (behind a system's) go, so that the prompt fits; throws UnusableRecord if it cannot.
+  std::ptrdiff_t turns_to_cut(const Conversation& prompt) const;
+  void filter_prompt(Record& record);
   void check_responses(Record& record, const std::string& place);
   std::string duplicate_key(const Record& record) const;
 
@@ -69,6 +75,7 @@ class Cleaning {
   PersonalData personal_data_;
   PersonalCounts personal_{};
   DropReport dropped_responses_;
+  std::int64_t shortened_ = 0;
   std::unordered_set<std::string> seen_;
   std::unordered_map<std::string, std::int64_t> kept_of_user_;
 };

@@ -32,7 +32,7 @@ struct DataConfig {
   // Phase tokenize.
   std::string input;              // text or JSONL files, separated by commas
   std::string output;             // token file to write
-  std::string json_key = "text";  // field of a JSONL line that holds the document
+  std::string json_key = "text";  // field of a JSONL line that holds the document; empty: the line is a record
   std::string separator;          // between documents of a plain text; empty: a file is one document
   double validation_share = 0.0;  // share of the documents that goes to `validation` instead of `output`
 

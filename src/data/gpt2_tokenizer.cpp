@@ -10,7 +10,7 @@
 #include <tuple>
 
 #include "base/error.h"
-#include "data/utf8.h"
+#include "data/byte_characters.h"
 
 namespace coxswain {
 
@@ -20,42 +20,6 @@ constexpr std::size_t kShortWord = 64;    // pairs are looked through one by one
 constexpr std::size_t kCachedWord = 256;  // longer words hardly come back
 constexpr std::size_t kCachedWords = 1u << 18;
 constexpr int kLargestVocabulary = 1 << 24;
-
-// The published files write a byte as a visible character: itself if it is one in Latin-1, else the next free one
-// from U+0100 on.
-const std::array<char32_t, 256>& byte_characters() {
-  static const std::array<char32_t, 256> table = [] {
-    std::array<char32_t, 256> characters{};
-    char32_t next = 256;
-    for (char32_t byte = 0; byte < 256; ++byte) {
-      const bool visible = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-      characters[byte] = visible ? byte : next++;
-    }
-    return characters;
-  }();
-  return table;
-}
-
-// False if the text has a character that stands for no byte.
-bool bytes_of(std::string_view text, std::string& bytes) {
-  static const std::unordered_map<char32_t, char> byte_of = [] {
-    std::unordered_map<char32_t, char> map;
-    for (int byte = 0; byte < 256; ++byte) {
-      map.emplace(byte_characters()[static_cast<std::size_t>(byte)], static_cast<char>(byte));
-    }
-    return map;
-  }();
-  bytes.clear();
-  for (std::size_t i = 0; i < text.size();) {
-    const int length = utf8_length(text, i);
-    if (length == 0) return false;
-    const auto found = byte_of.find(utf8_code_point(text, i));
-    if (found == byte_of.end()) return false;
-    bytes.push_back(found->second);
-    i += static_cast<std::size_t>(length);
-  }
-  return true;
-}
 
 std::uint64_t key_of(std::int32_t left, std::int32_t right) {
   return static_cast<std::uint64_t>(left) << 32 | static_cast<std::uint32_t>(right);
@@ -103,7 +67,7 @@ void Gpt2Tokenizer::read_vocabulary(const std::filesystem::path& path) {
       bytes_[id] = text;
       continue;
     }
-    if (!bytes_of(text, bytes))
+    if (!bytes_of_characters(text, bytes))
       fail(fmt::format("token {}, \"{}\", has a character that stands for no byte", id, text));
     bytes_[id] = bytes;
     token_of_.emplace(bytes, static_cast<std::int32_t>(id));
@@ -131,7 +95,7 @@ void Gpt2Tokenizer::read_merges(const std::filesystem::path& path) {
       fail(fmt::format("\"{}\" is not two tokens with a space between them", line));
     }
     const std::string_view view = line;
-    if (!bytes_of(view.substr(0, space), left) || !bytes_of(view.substr(space + 1), right)) {
+    if (!bytes_of_characters(view.substr(0, space), left) || !bytes_of_characters(view.substr(space + 1), right)) {
       fail(fmt::format("\"{}\" has a character that stands for no byte", line));
     }
     const auto a = token_of_.find(left), b = token_of_.find(right), merged = token_of_.find(left + right);

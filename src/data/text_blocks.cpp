@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "data/input_files.h"
+#include "data/json_lines.h"
+#include "data/record.h"
 
 namespace coxswain {
 
@@ -32,25 +34,16 @@ std::int64_t line_number(const DiskFile& file, std::int64_t place) {
   return lines;
 }
 
-// The document of a line, or the reason why there is none.
-std::string document_of(std::string_view line, const std::string& key, std::string& reason) {
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(line);
-  } catch (const nlohmann::json::exception& error) {
-    reason = fmt::format("no JSON: {}", error.what());
-    return {};
-  }
-  if (!json.is_object()) {
-    reason = fmt::format("a JSON {}, an object with the key \"{}\" is wanted", json.type_name(), key);
-  } else if (!json.contains(key)) {
+// The document of a line.
+std::string document_of(const nlohmann::json& json, const std::string& key) {
+  if (!json.contains(key)) {
     std::vector<std::string> keys;
     for (const auto& item : json.items()) keys.push_back(item.key());
-    reason = fmt::format("no key \"{}\" ([data] json_key); the line has {}", key, fmt::join(keys, ", "));
-  } else if (!json[key].is_string()) {
-    reason = fmt::format("\"{}\" is a {}, a string is wanted", key, json[key].type_name());
+    throw BadRecord(fmt::format("no key \"{}\" ([data] json_key); the line has {}", key, fmt::join(keys, ", ")));
   }
-  return reason.empty() ? json[key].get<std::string>() : std::string();
+  if (!json[key].is_string())
+    throw BadRecord(fmt::format("\"{}\" is a {}, a string is wanted", key, json[key].type_name()));
+  return json[key].get<std::string>();
 }
 
 void end_document(const Tokenizer& tokenizer, EncodedBlock& out) {
@@ -154,21 +147,45 @@ void TextBlocks::encode_text(std::string_view text, bool continued, bool ends, T
   }
 }
 
+void TextBlocks::encode_line(std::string_view line, const ChatFormat& chat, Tokenizer& tokenizer,
+                             EncodedBlock& out) const {
+  const nlohmann::json json = parse_record_text(line);
+  if (!options_.json_key.empty()) {
+    const std::string document = document_of(json, options_.json_key);
+    if (document.empty()) return;
+    tokenizer.encode(document, out.tokens);
+    end_document(tokenizer, out);
+    return;
+  }
+  for (Record& record : parse_records(json, RecordKind::demonstrations)) {
+    Conversation whole = std::move(record.prompt);
+    whole.push_back({Role::assistant, std::move(record.responses.front())});
+    chat.check_texts(whole);
+    const std::vector<std::int32_t> tokens = chat.encode(whole, record.learned).tokens;
+    out.tokens.insert(out.tokens.end(), tokens.begin(), tokens.end());
+    const bool ended = !tokens.empty() && tokens.back() == tokenizer.end_of_document();
+    if (ended) out.tokens.pop_back();  // the stop is the end of the document as well
+    end_document(tokenizer, out);
+  }
+}
+
 void TextBlocks::encode_lines(const File& file, std::int64_t start, std::string_view text, Tokenizer& tokenizer,
                               EncodedBlock& out) const {
-  std::string reason;
+  const ChatFormat chat(options_.chat, tokenizer);
+  const auto fail = [&](std::size_t place, const char* reason) {
+    const std::int64_t number = line_number(file.file, start + static_cast<std::int64_t>(place));
+    throw Error(ExitCode::data, fmt::format("{}:{}: {}", file.file.path(), number, reason));
+  };
   for (std::size_t place = 0; place < text.size();) {
     const std::size_t end = std::min(text.find('\n', place), text.size());
     const std::string_view line = text.substr(place, end - place);
     if (line.find_first_not_of(" \t\r") != std::string_view::npos) {
-      const std::string document = document_of(line, options_.json_key, reason);
-      if (!reason.empty()) {
-        const std::int64_t number = line_number(file.file, start + static_cast<std::int64_t>(place));
-        throw Error(ExitCode::data, fmt::format("{}:{}: {}", file.file.path(), number, reason));
-      }
-      if (!document.empty()) {
-        tokenizer.encode(document, out.tokens);
-        end_document(tokenizer, out);
+      try {
+        encode_line(line, chat, tokenizer, out);
+      } catch (const BadRecord& why) {
+        fail(place, why.what());
+      } catch (const UnusableRecord& why) {
+        fail(place, why.what());
       }
     }
     place = end + 1;

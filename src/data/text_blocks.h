@@ -5,14 +5,17 @@
 // where the text may be cut: in JSONL after a line; in plain text where the tokenizer allows it, inside a document and
 // not at a separator. So every rank finds the borders of its blocks without reading the others.
 //
-// JSONL (.jsonl, .ndjson): a document is the string under `json_key`. Plain text: the bytes between two separators, or
-// the whole file without one. Empty documents are left out. Each document ends with the end-of-document token.
+// JSONL (.jsonl, .ndjson): a document is the string under `json_key`, or without a key the whole conversation of a
+// demonstration (of a comparison the best response) as `chat` shows it to a model. Plain text: the bytes between two
+// separators, or the whole file without one. Empty documents are left out. Each document ends with the end-of-document
+// token.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "data/conversation.h"
 #include "data/tokenizer.h"
 #include "io/disk_file.h"
 
@@ -27,9 +30,10 @@ struct EncodedBlock {
 class TextBlocks {
  public:
   struct Options {
-    std::string separator = "";  // of plain text
-    std::string json_key = "text";
-    std::int64_t block_bytes = 0;  // 0: chosen by the size of all input
+    std::string separator = "";     // of plain text
+    std::string json_key = "text";  // empty: lines are records
+    ChatConfig chat = {};           // of records
+    std::int64_t block_bytes = 0;   // 0: chosen by the size of all input
   };
   // Paths may have the shell's wildcards. A file that is missing or empty is an Error(data).
   TextBlocks(const std::vector<std::string>& paths, const Options& options);
@@ -54,6 +58,7 @@ class TextBlocks {
   void encode_text(std::string_view text, bool continued, bool ends, Tokenizer& tokenizer, EncodedBlock& out) const;
   void encode_lines(const File& file, std::int64_t start, std::string_view text, Tokenizer& tokenizer,
                     EncodedBlock& out) const;
+  void encode_line(std::string_view line, const ChatFormat& chat, Tokenizer& tokenizer, EncodedBlock& out) const;
 
   Options options_;
   std::vector<File> files_;

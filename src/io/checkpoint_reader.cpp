@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "io/agree.h"
 #include "io/disk_file.h"
@@ -45,7 +46,12 @@ class Loader : public Archive {
   bool has(const std::string& name) const override {
     return manifest_.tensors.contains(plain(name)) || manifest_.values.contains(plain(name));
   }
+  // An error that only this rank meets (its box of a tensor is not there) waits for finish(): the visitor may have to
+  // work together with the other ranks once its tensors are read.
   void tensor(const Piece& piece) override;
+  void finish() const {
+    if (failure_) throw *failure_;
+  }
   void value(const std::string& name, std::int64_t& value) override { scalar(name, hdf5::Element::i64, &value); }
   void value(const std::string& name, double& value) override { scalar(name, hdf5::Element::f64, &value); }
   void value(const std::string& name, std::string& value) override {
@@ -88,6 +94,7 @@ class Loader : public Archive {
     dataset.read(value);
   }
 
+  void read(const Piece& piece);
   std::int64_t read_overlap(const Piece& wanted, const Manifest::Piece& stored, DType dtype);
 
   const std::string& folder_;
@@ -96,6 +103,7 @@ class Loader : public Archive {
   ExitCode code_;
   std::map<std::string, hdf5::File> files_;
   std::vector<std::byte> memory_;
+  std::optional<Error> failure_;
 };
 
 // Returns how many elements the two boxes share.
@@ -125,6 +133,15 @@ std::int64_t Loader::read_overlap(const Piece& wanted, const Manifest::Piece& st
 }
 
 void Loader::tensor(const Piece& piece) {
+  try {
+    read(piece);
+  } catch (const Error& error) {
+    if (!failure_) failure_ = error;
+    backend_.fill(piece.memory, 0.0);
+  }
+}
+
+void Loader::read(const Piece& piece) {
   const auto known = manifest_.tensors.find(plain(piece.name));
   if (known == manifest_.tensors.end()) refuse(piece.name, "the checkpoint has no such tensor");
   const Manifest::Tensor& tensor = known->second;
@@ -173,6 +190,7 @@ void CheckpointReader::load(const Visit& visit, ExitCode code) {
   agree(*world_, "checkpoint load", [&] {
     Loader loader(folder_, manifest_, *backend_, code);
     visit(loader);
+    loader.finish();
   });
 }
 

@@ -17,6 +17,7 @@ namespace coxswain {
 namespace {
 
 constexpr std::uint64_t kBootstrapStream = 0xe7a1ull << 48;
+constexpr const char* kPolicyKey = "[run] initialize_from";
 
 double mean(const std::vector<double>& values) {
   double sum = 0;
@@ -46,11 +47,11 @@ Evaluate::Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, B
       prompts_(prompts_of(config, chat_, context_)) {
   if (!config.evaluate.reward_model.empty()) {
     judge_.emplace(config.reward_model, reward_grid_, backend);
-    load(*judge_, config.evaluate.reward_model, "judge");
+    load(*judge_, config.evaluate.reward_model, "[evaluate] reward_model", "judge");
   }
   if (!config.evaluate.reference.empty()) {
     reference_.emplace(config.model, grid, backend);
-    load(*reference_, config.evaluate.reference, "reference");
+    load(*reference_, config.evaluate.reference, "[evaluate] reference", "reference");
   }
   policy_judge_ =
       std::make_unique<PolicyJudge>(policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
@@ -70,15 +71,21 @@ void Evaluate::plan_tasks() {
     tasks_.emplace_back([this, path] { return add_to_curve(path); });
 }
 
-void Evaluate::load(FrozenModel& model, const std::string& path, const char* what) {
+void Evaluate::load(FrozenModel& model, const std::string& path, const char* key, const char* what) {
   const bool own = &model == &policy_ && path == config_.run.initialize_from;
   load_checkpoint(
       path, what, context_,
       [&](Archive& archive) {
         visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+        require_head(model.config().head, archive, key, path);
         model.load(archive);
       },
       own ? config_.run.initialize_weights : WeightsKind::model);
+}
+
+void Evaluate::load_policy(const std::string& path, const char* key) {
+  if (loaded_ != path) load(policy_, path, key, "policy");
+  loaded_ = path;
 }
 
 StepReport Evaluate::run_step() {
@@ -96,21 +103,27 @@ std::vector<GenerationRequest> Evaluate::requests(int samples) const {
   return asked;
 }
 
-Rollout Evaluate::judged(const std::string& path, int samples) {
-  if (loaded_ != path) load(policy_, path, "policy");
-  loaded_ = path;
+Rollout Evaluate::judged(const std::string& path, const char* key, int samples) {
+  load_policy(path, key);
   Sampling sampling;
   sampling.seed = config_.run.seed;
   sampling.temperature = config_.generate.temperature;
   sampling.min_new_tokens = config_.generate.min_new_tokens;
   sampling.max_new_tokens = config_.generate.max_new_tokens;
   sampling.stop_sequences = {chat_.stop()};
-  return policy_judge_->judge(requests(samples), sampling);
+  Rollout rollout = policy_judge_->judge(requests(samples), sampling);
+  for (const Episode& episode : rollout.episodes) {
+    if (std::isfinite(episode.score)) continue;
+    throw Error(ExitCode::diverged, fmt::format("the score is {}: the model of [evaluate] reward_model = {} is broken; "
+                                                "use an earlier checkpoint",
+                                                episode.score, config_.evaluate.reward_model))
+        .on_every_rank();
+  }
+  return rollout;
 }
 
 Evaluate::Metrics Evaluate::measure_perplexity() {
-  if (loaded_ != config_.run.initialize_from) load(policy_, config_.run.initialize_from, "policy");
-  loaded_ = config_.run.initialize_from;
+  load_policy(config_.run.initialize_from, kPolicyKey);
   const ValidationSource text(config_.data, config_.batch.length, config_.model.vocabulary);
   GlobalBatch batch;
   const int unit = policy_.model().context().grid.config().data_shards * config_.batch.micro;
@@ -152,7 +165,7 @@ void Evaluate::note_policy(const char* name, const Rollout& rollout, Metrics& me
 
 Evaluate::Metrics Evaluate::judge_policy() {
   Metrics metrics;
-  ours_ = judged(config_.run.initialize_from, 1);
+  ours_ = judged(config_.run.initialize_from, kPolicyKey, 1);
   note_policy("policy", *ours_, metrics);
   write_samples(*ours_, nullptr);
   return metrics;
@@ -160,7 +173,7 @@ Evaluate::Metrics Evaluate::judge_policy() {
 
 Evaluate::Metrics Evaluate::judge_opponent() {
   Metrics metrics;
-  const Rollout theirs = judged(config_.evaluate.opponent, 1);
+  const Rollout theirs = judged(config_.evaluate.opponent, "[evaluate] opponent", 1);
   note_policy("opponent", theirs, metrics);
   if (judge_) note_win_rate(*ours_, theirs, metrics);
   write_samples(*ours_, &theirs);
@@ -195,9 +208,9 @@ Evaluate::Metrics Evaluate::compare_files() {
 
 Evaluate::Metrics Evaluate::measure_best_of_n() {
   const int most = config_.evaluate.best_of;
-  const std::string& path =
-      config_.evaluate.best_of_policy.empty() ? config_.run.initialize_from : config_.evaluate.best_of_policy;
-  const std::vector<double> scores = scores_of(judged(path, most));
+  const bool own = config_.evaluate.best_of_policy.empty();
+  const std::string& path = own ? config_.run.initialize_from : config_.evaluate.best_of_policy;
+  const std::vector<double> scores = scores_of(judged(path, own ? kPolicyKey : "[evaluate] best_of_policy", most));
   Metrics metrics;
   for (int n = 1; n <= most; n *= 4) {
     double sum = 0;
@@ -213,7 +226,7 @@ Evaluate::Metrics Evaluate::measure_best_of_n() {
 }
 
 Evaluate::Metrics Evaluate::add_to_curve(const std::string& path) {
-  const Rollout rollout = judged(path, 1);
+  const Rollout rollout = judged(path, "[evaluate] curve", 1);
   const double score = mean(scores_of(rollout)), divergence = mean_divergence_by_response(rollout).k1;
   const double root = std::sqrt(std::max(0.0, divergence));
   results_["curve"].push_back({{"checkpoint", path}, {"kl", divergence}, {"sqrt_kl", root}, {"score", score}});

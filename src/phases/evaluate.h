@@ -50,9 +50,10 @@ class Evaluate final : public Phase {
  private:
   using Metrics = std::vector<std::pair<std::string, double>>;
   void plan_tasks();
-  void load(FrozenModel& model, const std::string& path, const char* what);
+  void load(FrozenModel& model, const std::string& path, const char* key, const char* what);
   std::vector<GenerationRequest> requests(int samples) const;
-  Rollout judged(const std::string& path, int samples);  // responses of the model at `path`
+  void load_policy(const std::string& path, const char* key);
+  Rollout judged(const std::string& path, const char* key, int samples);  // responses of the model at `path`
   void note_policy(const char* name, const Rollout& rollout, Metrics& metrics);
 
   Metrics measure_perplexity();

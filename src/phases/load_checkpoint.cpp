@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
+#include "model/scalar_head.h"
 #include "tensor/renamed_archive.h"
 #include "train/weight_average.h"
 
@@ -18,6 +20,14 @@ void load_checkpoint(const std::string& path, const char* what, const LoadContex
       },
       ExitCode::data);
   context.log.info("{} of {} (step {})", what, reader.folder(), reader.header().step);
+}
+
+void require_head(HeadKind wanted, const Archive& archive, const char* key, const std::string& path) {
+  const bool scores = archive.has(std::string("model/") + kScoreWeight);
+  if (scores == (wanted == HeadKind::scalar)) return;
+  const char *reward = "reward model", *language = "language model";
+  throw Error(ExitCode::data, fmt::format("{} = {} is a {}; the run directory of a {} is needed", key, path,
+                                          scores ? reward : language, scores ? language : reward));
 }
 
 }  // namespace coxswain

@@ -137,6 +137,7 @@ std::string Prepare::report_text() const {
     report["kept"][kSplitNames[part]] = {{"path", outputs_[part].path}, {"records", outputs_[part].records}};
   }
   report["users"] = cleaning_.users();
+  report["shortened_prompts"] = cleaning_.shortened();
   report["dropped"] = drops_json(dropped_);
   report["dropped_responses"] = drops_json(cleaning_.dropped_responses());
   for (const PersonalKind kind : kPersonalKinds) {
@@ -157,6 +158,7 @@ std::string Prepare::table() const {
   if (responses.total() > 0) {
     text += fmt::format("\n{} responses left out of their comparisons:\n{}", responses.total(), responses.str());
   }
+  if (cleaning_.shortened() > 0) text += fmt::format("\n{} prompts lost their oldest turns", cleaning_.shortened());
   if (config_.prepare.personal_data == PersonalDataRule::mask) {
     text += "\nmasked:";
     for (const PersonalKind kind : kPersonalKinds) {

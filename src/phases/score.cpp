@@ -13,7 +13,6 @@
 #include "data/reading.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
-#include "model/scalar_head.h"
 
 namespace coxswain {
 
@@ -77,10 +76,6 @@ std::int64_t Score::total_steps() const {
 
 void Score::load_weights(Archive& archive) {
   visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  if (!archive.has(std::string("model/") + kScoreWeight))
-    throw Error(ExitCode::data, fmt::format("[run] initialize_from = {} is a language model; [run] phase = score needs "
-                                            "the run directory of a reward model",
-                                            config_.run.initialize_from));
   model_.load(archive);
 }
 

@@ -26,10 +26,12 @@ ScoredResponses read_scored_responses(const RecordFiles& files, Communicator& wo
   read_records(files, world, log, dropped, [&](const nlohmann::json& record, const std::string&) {
     if (!record.is_object() || !record.contains("score") || !record["score"].is_number())
       throw BadRecord("no number under \"score\"");
-    if (!record.contains("prompt") || !record["prompt"].is_string()) throw BadRecord("no text under \"prompt\"");
+    const auto prompt = record.find("prompt");
+    if (prompt == record.end() || (!prompt->is_string() && !prompt->is_array()))
+      throw BadRecord("no text and no array of messages under \"prompt\"");
     responses.scores.push_back(record["score"].get<double>());
     responses.lengths.push_back(length_of(record));
-    responses.prompts.push_back(record["prompt"].get<std::string>());
+    responses.prompts.push_back(prompt->dump());
   });
   if (responses.scores.empty())
     throw Error(ExitCode::data, fmt::format("{} = {}: no line with a prompt and a score", files.key, files.paths));

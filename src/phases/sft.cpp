@@ -156,6 +156,11 @@ void Sft::validate(StepReport& report) {
   }
   if (response_scores_) {
     const double score = response_scores_->mean();
+    if (!std::isfinite(score))
+      throw Error(ExitCode::diverged, fmt::format("the mean score of the responses is {}: the model of [sft] "
+                                                  "reward_model = {} is broken; use an earlier checkpoint",
+                                                  score, config_.sft.reward_model))
+          .on_every_rank();
     see("validation_score", score, BestBy::reward, score);
   }
   if (best_step_ == step_) report.note += fmt::format("{}best so far", report.note.empty() ? "" : "; ");

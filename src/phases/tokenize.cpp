@@ -43,11 +43,11 @@ std::string line_of(const std::string& path, const TokenFileHeader& header) {
 
 }  // namespace
 
-Tokenize::Tokenize(const DataConfig& config, Communicator& world)
+Tokenize::Tokenize(const DataConfig& config, const ChatConfig& chat, Communicator& world)
     : config_(checked(config)),
       world_(&world),
       tokenizer_(make_tokenizer(config_)),
-      text_(parse_paths(config_.input), {.separator = config_.separator, .json_key = config_.json_key}) {
+      text_(parse_paths(config_.input), {.separator = config_.separator, .json_key = config_.json_key, .chat = chat}) {
   blocks_per_step_ = std::max<std::int64_t>(8, text_.blocks() / kStepsWanted);
   if (world.planned()) return;
   agree(world, "tokenize start", [&] {

@@ -19,7 +19,8 @@ namespace coxswain {
 
 class Tokenize : public Phase {
  public:
-  Tokenize(const DataConfig& config, Communicator& world);
+  // chat: how records are shown.
+  Tokenize(const DataConfig& config, const ChatConfig& chat, Communicator& world);
 
   std::string name() const override { return "tokenize"; }
   std::int64_t step() const override { return step_; }

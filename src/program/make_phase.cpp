@@ -12,10 +12,13 @@
 #include "phases/score.h"
 #include "phases/sft.h"
 #include "phases/tokenize.h"
+#include "phases/vocabulary.h"
 
 namespace coxswain {
 
 namespace {
+
+constexpr const char* kWeightsKey = "[run] initialize_from";
 
 PretrainConfig pretrain_config(const Settings& settings) {
   return {settings.run, settings.model, settings.batch, settings.optimizer, settings.data};
@@ -25,10 +28,12 @@ template <class ModelPhase>
 std::unique_ptr<Phase> with_weights(std::unique_ptr<ModelPhase> phase, const Settings& settings,
                                     const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& path = settings.run.initialize_from;
-  if (!path.empty())
-    load_checkpoint(
-        path, "weights", {grid.world(), backend, log}, [&](Archive& archive) { phase->load_weights(archive); },
-        settings.run.initialize_weights);
+  if (path.empty()) return phase;
+  const auto load = [&](Archive& archive) {
+    if (settings.run.phase != "reward") require_head(settings.model.head, archive, kWeightsKey, path);
+    phase->load_weights(archive);
+  };
+  load_checkpoint(path, "weights", {grid.world(), backend, log}, load, settings.run.initialize_weights);
   return phase;
 }
 
@@ -61,8 +66,10 @@ std::unique_ptr<Phase> make_sft(const Settings& settings, const ProcessGrid& gri
   auto phase = std::make_unique<Sft>(config, grid, backend, log);
   for (const std::string& line : phase->describe()) log.info("{}", line);
   if (settings.sft.choose == BestBy::reward)
-    load_checkpoint(settings.sft.reward_model, "reward model", {grid.world(), backend, log},
-                    [&](Archive& archive) { phase->load_reward_model(archive); });
+    load_checkpoint(settings.sft.reward_model, "reward model", {grid.world(), backend, log}, [&](Archive& archive) {
+      require_head(HeadKind::scalar, archive, "[sft] reward_model", settings.sft.reward_model);
+      phase->load_reward_model(archive);
+    });
   return with_weights(std::move(phase), settings, grid, backend, log);
 }
 
@@ -74,14 +81,20 @@ std::unique_ptr<Phase> make_ppo(const Settings& settings, const ProcessGrid& gri
       PpoPhaseConfig{settings.run, models, settings.reward_grid, settings.data, settings.chat, settings.generate}, grid,
       backend, log);
   for (const std::string& line : phase->describe()) log.info("{}", line);
-  const auto load = [&](const std::string& path, const std::string& otherwise, const char* what, auto member) {
-    load_checkpoint(path.empty() ? otherwise : path, what, {grid.world(), backend, log},
-                    [&](Archive& archive) { phase->load(member, archive); });
+  const LoadContext context{grid.world(), backend, log};
+  const auto load = [&](const std::string& path, const char* key, const char* what, HeadKind head, auto member) {
+    load_checkpoint(path, what, context, [&](Archive& archive) {
+      require_head(head, archive, key, path);
+      phase->load(member, archive);
+    });
   };
-  load(settings.run.initialize_from, "", "policy", &PpoModels::load_policy);
-  load(ppo.reference, settings.run.initialize_from, "reference", &PpoModels::load_reference);
-  load(ppo.reward_model, "", "reward model", &PpoModels::load_reward_model);
-  load(ppo.value_model, ppo.reward_model, "value model", &PpoModels::load_value_model);
+  const std::string& policy = settings.run.initialize_from;
+  const std::string& reference = ppo.reference.empty() ? policy : ppo.reference;
+  const std::string& value = ppo.value_model.empty() ? ppo.reward_model : ppo.value_model;
+  load(policy, kWeightsKey, "policy", HeadKind::language, &PpoModels::load_policy);
+  load(reference, "[ppo] reference", "reference", HeadKind::language, &PpoModels::load_reference);
+  load(ppo.reward_model, "[ppo] reward_model", "reward model", HeadKind::scalar, &PpoModels::load_reward_model);
+  load(value, "[ppo] value_model", "value model", HeadKind::scalar, &PpoModels::load_value_model);
   phase->begin();
   return phase;
 }
@@ -94,7 +107,9 @@ PpoModelConfig ppo_model_config(const Settings& settings) {
 
 std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& grid, Backend& backend, Log& log) {
   const std::string& name = settings.run.phase;
-  if (name == "tokenize") return std::make_unique<Tokenize>(settings.data, grid.world());
+  if (name == "tokenize") return std::make_unique<Tokenize>(settings.data, settings.chat, grid.world());
+  if (name == "vocabulary")
+    return std::make_unique<Vocabulary>(settings.data, settings.chat, settings.model.vocabulary, grid.world());
   if (name == "benchmark" && settings.run.benchmark == "ppo") {
     const PpoBenchmarkConfig config{ppo_model_config(settings), settings.reward_grid, settings.generate.slots,
                                     settings.generate.max_new_tokens, settings.run.steps};

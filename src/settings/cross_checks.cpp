@@ -94,6 +94,15 @@ void check_lengths(const Settings& settings, const Deck&, Mistakes& mistakes) {
 
 using Want = std::function<void(bool given, const char* key, const char* what)>;
 
+void check_vocabulary_given(const Settings& settings, const Want& want) {
+  want(!settings.data.input.empty(), "[data] input", "text or JSONL files");
+  want(!settings.data.vocabulary_file.empty(), "[data] vocabulary_file", "the file to write");
+  want(!settings.data.merges_file.empty(), "[data] merges_file", "the file to write");
+  want(settings.data.vocabulary_file != settings.data.merges_file || settings.data.merges_file.empty(),
+       "[data] merges_file", "another file than vocabulary_file");
+  want(settings.model.vocabulary > 257, "[model] vocabulary", "more than 257: the bytes and the end of a document");
+}
+
 void check_evaluate_given(const Settings& settings, const Want& want) {
   const EvaluateConfig& evaluate = settings.evaluate;
   const bool files = !evaluate.scores.empty();
@@ -163,6 +172,7 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
     want(settings.data.validation_share == 0.0 || !settings.data.validation.empty(), "[data] validation",
          "the token file that gets validation_share of the documents");
   }
+  if (phase == "vocabulary") check_vocabulary_given(settings, want);
   if (phase == "prepare") check_prepare(settings.prepare, want);
   if (phase == "generate") {
     const bool synthetic = settings.generate.synthetic_prompts > 0;
@@ -198,17 +208,21 @@ Placed reward_model(const Settings& settings) {
   return {settings.reward_model, settings.reward_grid, "reward_model", "reward_grid"};
 }
 
+void check_room_for_prompts(const Settings& settings, Mistakes& mistakes) {
+  if (settings.generate.max_new_tokens < settings.batch.length) return;
+  mistakes.push_back(
+      fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [batch] length = {}; "
+                  "use less than {}",
+                  settings.generate.max_new_tokens, settings.batch.length, settings.batch.length));
+}
+
 // A reward model that looks at responses; its shape may still be in its checkpoint only.
 void check_rewarded(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   if (settings.reward_model.layers > 0) {
     check_tensor_shards(reward_model(settings), settings, deck, mistakes);
     check_stages(reward_model(settings), mistakes);
   }
-  if (settings.generate.max_new_tokens >= settings.batch.length)
-    mistakes.push_back(
-        fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [batch] length = {}; "
-                    "use less than {}",
-                    settings.generate.max_new_tokens, settings.batch.length, settings.batch.length));
+  check_room_for_prompts(settings, mistakes);
 }
 
 void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
@@ -256,6 +270,8 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   if (has_global_batch) check_data_shards(policy, settings, deck, mistakes);
   if (settings.run.phase == "sft") check_sft(settings, deck, mistakes);
   if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);
+  if (settings.run.phase == "evaluate" && !settings.evaluate.prompts.empty())
+    check_room_for_prompts(settings, mistakes);
   return mistakes;
 }
 

@@ -14,8 +14,8 @@ constexpr Range kSize{.least = 0, .most = 1e6};  // so that no count of paramete
 void add_run(std::vector<Key>& keys) {
   using C = RunConfig;
   std::vector<std::pair<std::string, std::string>> phases;
-  for (const char* phase :
-       {"pretrain", "tokenize", "prepare", "generate", "benchmark", "sft", "reward", "score", "ppo", "evaluate"})
+  for (const char* phase : {"pretrain", "tokenize", "prepare", "generate", "benchmark", "sft", "reward", "score", "ppo",
+                            "evaluate", "vocabulary"})
     phases.emplace_back(phase, phase);
   SectionBuilder<C>(keys, "run", &Settings::run)
       .choice("phase", &C::phase, phases, {"", "what to do"})
@@ -161,13 +161,16 @@ void add_data(std::vector<Key>& keys) {
       .flag("document_mask", &C::document_mask, {"", "attention and positions end at document borders"})
       .choice("tokenizer", &C::tokenizer, {{"bytes", TokenizerKind::bytes}, {"gpt2", TokenizerKind::gpt2}},
               {"", "of phases that read or write text", kFree})
-      .text("vocabulary_file", &C::vocabulary_file, "a path", {"", "GPT-2's encoder.json (vocab.json)", kFree})
-      .text("merges_file", &C::merges_file, "a path", {"", "GPT-2's vocab.bpe (merges.txt)", kFree})
+      .text("vocabulary_file", &C::vocabulary_file, "a path",
+            {"", "GPT-2's encoder.json (vocab.json), or what phase vocabulary writes", kFree})
+      .text("merges_file", &C::merges_file, "a path", {"", "GPT-2's vocab.bpe (merges.txt), likewise", kFree})
       .choice("on_bad_line", &C::on_bad_line, {{"stop", BadLine::stop}, {"skip", BadLine::skip}},
               {"", "a line of a JSONL file that cannot be used: stop with code 65, or leave it out and say so", kFree})
-      .text("input", &C::input, "paths, ...", {"", "tokenize: text or JSONL files", kFree})
+      .text("input", &C::input, "paths, ...", {"", "tokenize, vocabulary: text or JSONL files", kFree})
       .text("output", &C::output, "a path", {"", "tokenize: token file to write", kFree})
-      .text("json_key", &C::json_key, "a name", {"", "tokenize: field of a JSONL line that holds the text", kFree})
+      .text("json_key", &C::json_key, "a name, or empty",
+            {"", "tokenize: field of a JSONL line that holds the text; empty: lines are records, shown as in [chat]",
+             kFree})
       .text("separator", &C::separator, "text with \\n and \\t, or empty",
             {"", "tokenize: between documents of a plain text; empty: a file is one document", kFree})
       .number("validation_share", &C::validation_share, {.least = 0, .most = 1, .open_most = true},

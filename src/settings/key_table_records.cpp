@@ -49,6 +49,8 @@ void add_prepare_keys(std::vector<Key>& keys) {
       .number("max_per_user", &C::max_per_user, kNotNegative, {"records", "of one user; 0: no limit", kFree})
       .number("max_prompt_tokens", &C::max_prompt_tokens, kFromOne, {"tokens", "longest prompt", kFree})
       .number("max_response_tokens", &C::max_response_tokens, kFromOne, {"tokens", "longest response", kFree})
+      .choice("long_prompts", &C::long_prompts, {{"drop", LongPrompts::drop}, {"shorten", LongPrompts::shorten}},
+              {"", "what happens to a longer prompt: left out, or it loses its oldest turns until it fits", kFree})
       .choice("personal_data", &C::personal_data,
               {{"keep", PersonalDataRule::keep}, {"mask", PersonalDataRule::mask}, {"drop", PersonalDataRule::drop}},
               {"", "e-mail addresses, telephone and card numbers, keys: what happens to texts with them", kFree});

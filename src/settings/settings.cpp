@@ -146,7 +146,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
 
 }  // namespace
 
-bool uses_model(const std::string& phase) { return phase != "tokenize" && phase != "prepare"; }
+bool uses_model(const std::string& phase) { return phase != "tokenize" && phase != "prepare" && phase != "vocabulary"; }
 
 bool uses_reward_model(const std::string& phase) {
   return phase == "ppo" || phase == "benchmark" || phase == "sft" || phase == "evaluate";

@@ -97,6 +97,32 @@ TEST(CheckpointMpi, AnErrorOnTheLastRankIsEverybodys) {
   EXPECT_EQ(state.difference(1), "");
 }
 
+// As where one data rank alone owns the weights of a head that the checkpoint lacks, and all gather weights afterwards.
+TEST(CheckpointMpi, ATensorThatOneRankMissesLeavesNobodyWaiting) {
+  const SharedFolder folder;
+  save(folder.path(), 1, 0, 1);
+  const auto backend = make_cpu_backend();
+  CheckpointStore store(world(), *backend, folder.path(), {.every = 1, .keep = 2});
+  CheckpointState state(world().size(), world().rank(), 0);
+  std::vector<float> score(2, 5.0f);
+  const TensorView memory(score.data(), DType::f32, Shape{2});
+  const bool asks = world().rank() == world().size() - 1;
+  try {
+    store.restore([&](Archive& archive) {
+      state.visit(archive);
+      if (asks) archive.tensor({"model/score/weight", Shape{2}, Shape{0}, Shape{2}, memory});
+      world().barrier("weights");
+    });
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("model/score/weight: the checkpoint has no such tensor"),
+              std::string::npos)
+        << error.what();
+    EXPECT_TRUE(error.everywhere());
+  }
+  EXPECT_EQ(score[0], asks ? 0.0f : 5.0f) << "nothing undefined is left to work with";
+}
+
 }  // namespace
 
 }  // namespace coxswain

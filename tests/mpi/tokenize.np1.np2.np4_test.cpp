@@ -56,7 +56,7 @@ DataConfig config_of(TokenizerKind tokenizer, const std::string& input) {
 }
 
 std::string run(const DataConfig& config, Communicator& group) {
-  Tokenize phase(config, group);
+  Tokenize phase(config, {}, group);
   std::int64_t tokens = 0;
   while (phase.step() < phase.total_steps()) tokens += phase.run_step().tokens;
   phase.finish();

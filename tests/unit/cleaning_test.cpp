@@ -1,6 +1,7 @@
 // What phase prepare leaves out of a list of records, and how it splits them.
 #include "data/cleaning.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,6 +71,62 @@ TEST_F(Cleaner, DropsPromptsWithALongCommonPrefix) {
   EXPECT_EQ(clean(first), "kept");
   EXPECT_EQ(clean(second), "kept");
   EXPECT_EQ(clean(prompt("vwxyz")), "prompt that shares its first 5 characters");
+}
+
+// Each marker and letter is a token, and so is the stop behind "two": what is left at last is SUlastA.
+TEST_F(Cleaner, ShortensLongPromptsByTheirOldestTurns) {
+  const Conversation talk = {{Role::system, "S"},   {Role::user, "one"},       {Role::assistant, "two"},
+                             {Role::user, "three"}, {Role::assistant, "four"}, {Role::user, "last"}};
+  Record record = prompt("");
+  record.prompt = talk;
+  const auto all = static_cast<int>(chat.encode_prompt(talk).size());
+  config.max_prompt_tokens = all - 1;
+  EXPECT_EQ(clean(Record(record)), fmt::format("prompt of more than {} tokens", all - 1));
+  cleaning.reset();
+  config.long_prompts = LongPrompts::shorten;
+  config.duplicates = Duplicates::keep;
+  config.max_prompt_tokens = all;
+  Record whole = record, once = record, twice = record;
+  EXPECT_EQ(clean(whole), "kept");
+  EXPECT_EQ(whole.prompt, talk);
+  cleaning.reset();
+  config.max_prompt_tokens = all - 1;
+  EXPECT_EQ(clean(once), "kept");
+  EXPECT_EQ(once.prompt, (Conversation{talk[0], talk[3], talk[4], talk[5]})) << "a system's text stays";
+  cleaning.reset();
+  config.max_prompt_tokens = 7;
+  EXPECT_EQ(clean(twice), "kept");
+  EXPECT_EQ(twice.prompt, (Conversation{talk[0], talk[5]}));
+  EXPECT_EQ(cleaning->shortened(), 1);
+  cleaning.reset();
+  config.max_prompt_tokens = 6;
+  EXPECT_EQ(clean(record), "prompt of more than 6 tokens");
+}
+
+// What was one conversation falls on one side of the split, and is one prompt, also where little of it is left.
+TEST_F(Cleaner, ShortenedPromptsAreSplitByWhatTheyWere) {
+  config.long_prompts = LongPrompts::shorten;
+  config.max_prompt_tokens = 3;
+  config.validation_share = 0.5;
+  config.prefix_length = 3;
+  config.duplicates = Duplicates::keep;
+  Cleaning cutting(config, 1, chat);
+  config.max_prompt_tokens = 100;
+  Cleaning whole(config, 1, chat);
+  for (int i = 0; i < 20; ++i) {
+    Record record = prompt("x");
+    record.prompt.insert(record.prompt.begin(), {{Role::user, fmt::format("{:03}", i)}, {Role::assistant, "y"}});
+    Record other = record;
+    EXPECT_EQ(cutting.clean(record, "a:1"), whole.clean(other, "a:1")) << i;
+    EXPECT_EQ(record.prompt.size(), 1u);
+  }
+  config.max_prompt_tokens = 3;
+  config.duplicates = Duplicates::prompts;
+  Record first = prompt("x"), second = prompt("x");
+  first.prompt.insert(first.prompt.begin(), {{Role::user, "abcd"}, {Role::assistant, "y"}});
+  second.prompt.insert(second.prompt.begin(), {{Role::user, "abce"}, {Role::assistant, "y"}});
+  EXPECT_EQ(clean(first), "kept");
+  EXPECT_EQ(clean(second), "prompt that shares its first 3 characters");
 }
 
 TEST_F(Cleaner, DropsEqualRecordsOnly) {

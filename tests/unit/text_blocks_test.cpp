@@ -102,6 +102,31 @@ TEST(TextBlocks, JsonLinesAreDocuments) {
   EXPECT_EQ(documents({folder.file("*.jsonl")}, {}), "[one\n\xc3\xa9][two][three]");
 }
 
+// Records show what a model will see of them: markers and the stop as [chat] says, tokenized apart from the texts.
+TEST(TextBlocks, RecordsAreConversationsInTheChatFormat) {
+  TemporaryFolder folder;
+  const std::string path = write(folder, "records.jsonl",
+                                 "{\"chosen\": \"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: d\", "
+                                 "\"rejected\": \"\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant: e\"}\n"
+                                 "{\"prompt\": \"f\", \"responses\": [\"g\", \"h\"], \"ranks\": [2, 1]}\n"
+                                 "{\"instruction\": \"i\", \"instances\": [{\"input\": \"\", \"output\": \"j\"}, "
+                                 "{\"input\": \"k\", \"output\": \"l\"}]}\n");
+  ChatConfig chat;
+  chat.user_prefix = "Q:";
+  chat.assistant_prefix = "A:";
+  EXPECT_EQ(documents({path}, {.json_key = "", .chat = chat}),
+            "[Q:aA: b<|endoftext|>Q:cA: d][Q:fA: h][Q:iA: j][Q:i\n\nkA: l]");
+  chat.stop = "#";
+  EXPECT_EQ(documents({path}, {.json_key = "", .chat = chat}).substr(0, 20), "[Q:aA: b#Q:cA: d#][Q");
+  Gpt2Tokenizer tokenizer(std::string(COXSWAIN_SOURCE_DIR) + "/tests/golden/gpt2_small_vocabulary.json",
+                          std::string(COXSWAIN_SOURCE_DIR) + "/tests/golden/gpt2_small_merges.txt");
+  const ChatFormat format({}, tokenizer);
+  const EncodedBlock all = encode_all(TextBlocks({path}, {.json_key = ""}), tokenizer);
+  const std::vector<std::int32_t> first = format.encode_prompt({{Role::user, "a"}});
+  EXPECT_TRUE(std::equal(first.begin(), first.end(), all.tokens.begin()));
+  EXPECT_EQ(all.document_ends.size(), 4u);
+}
+
 TEST(TextBlocks, BadInputIsNamed) {
   TemporaryFolder folder;
   const auto message = [&](const std::string& path, const std::string& key) -> std::string {
@@ -120,11 +145,15 @@ TEST(TextBlocks, BadInputIsNamed) {
   using testing::HasSubstr;
   EXPECT_THAT(message(line("{\"text\": \"three\""), "text"), HasSubstr("bad.jsonl:3: no JSON: "));
   EXPECT_THAT(message(line("{\"text\": \"\xff\"}"), "text"), HasSubstr("bad.jsonl:3: no JSON: "));
-  EXPECT_THAT(message(line("[1, 2]"), "text"), HasSubstr("bad.jsonl:3: a JSON array, an object with the key \"text\""));
+  EXPECT_THAT(message(line("[1, 2]"), "text"), HasSubstr("bad.jsonl:3: a JSON array, an object is wanted"));
   EXPECT_THAT(message(line("{\"body\": 1, \"id\": 2}"), "text"),
               HasSubstr("bad.jsonl:3: no key \"text\" ([data] json_key); the line has body, id"));
   EXPECT_THAT(message(line("{\"text\": 3}"), "text"),
               HasSubstr("bad.jsonl:3: \"text\" is a number, a string is wanted"));
+  EXPECT_THAT(message(write(folder, "no_response.jsonl", "{\"prompt\": \"p\"}"), ""),
+              HasSubstr("no_response.jsonl:1: no \"response\""));
+  EXPECT_THAT(message(write(folder, "silent.jsonl", "{\"prompt\": \"p\", \"response\": \" \"}"), ""),
+              HasSubstr("silent.jsonl:1: empty response"));
   EXPECT_THAT(message(folder.file("none.txt"), "text"), HasSubstr("cannot read " + folder.file("none.txt")));
   EXPECT_THAT(message(folder.file("*.none"), "text"), HasSubstr("no file matches"));
   EXPECT_THAT(message(write(folder, "empty.txt", ""), "text"), HasSubstr("empty.txt is empty"));

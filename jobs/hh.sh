@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# InstructGPT's phases on your own preferences and instructions: a small model of them is pre-trained and fine-tuned, a reward
+# model learns from the pairs, PPO follows it, and a table says what came out on pairs and prompts that nothing was trained on.
+#   bash jobs/hh.sh PREFERENCES.jsonl INSTRUCTIONS [TEXT]
+# PREFERENCES: records with "chosen" and "rejected", hh-rlhf's transcripts or any other form of inputs/data_formats.md.
+# INSTRUCTIONS: demonstrations in any form of that page. TEXT: plain text, pre-trained on as well. Each may be several files,
+# separated by commas, with wildcards. It needs a built program and some 10 minutes on two cores. RUNS (default runs/hh) is
+# where all goes; what is finished there stays. RANKS (2, or 1 or 4) share the work. PRETRAIN_STEPS and PPO_STEPS: how long.
+set -euo pipefail
+
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+  sed -n '2,9s/^# //p' "${BASH_SOURCE[0]}" >&2
+  exit 64
+fi
+
+absolute() {  # absolute LIST: each of the files with its whole path
+  local list=() each
+  IFS=, read -ra parts <<<"$1"
+  for each in "${parts[@]}"; do list+=("$(realpath -ms -- "$(sed 's/^ *//; s/ *$//' <<<"$each")")"); done
+  (IFS=,; echo "${list[*]}")
+}
+preferences=$(absolute "$1") instructions=$(absolute "$2") text=${3:+$(absolute "$3")}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tools/environment.sh
+program=${COXSWAIN:-build/release/coxswain}
+runs=${RUNS:-runs/hh}
+count=${RANKS:-2}
+data=$runs/data
+threads=$(($(nproc) / count))
+began=$SECONDS
+mkdir -p "$data" "$runs/log"
+
+files="$preferences | $instructions | $text"
+[ -f "$runs/files.txt" ] || echo "$files" >"$runs/files.txt"
+if [ "$(cat "$runs/files.txt")" != "$files" ]; then
+  echo "hh: $runs is of other files, $(cat "$runs/files.txt"): remove it, or give another folder as RUNS" >&2
+  exit 64
+fi
+
+run() {  # run NAME DECK [KEYS ...]: unless it is finished; what the program says goes to log/NAME.txt
+  local name=$1 deck=inputs/hh/$2.ini log=$runs/log/$1.txt started=$SECONDS
+  shift 2
+  [ ! -f "$runs/$name/FINISHED" ] || return 0
+  OMP_NUM_THREADS=$((threads > 0 ? threads : 1)) mpirun -np "$count" "$program" "$deck" --run.directory="$runs/$name" \
+    "$@" >"$log" 2>&1 || { code=$?; tail -n 30 "$log" >&2; echo "hh: $name failed, see $log" >&2; exit $code; }
+  printf '   %-24s %4d s\n' "$name" $((SECONDS - started))
+}
+
+vocabulary=(--data.vocabulary_file="$data/vocabulary.json" --data.merges_file="$data/merges.txt")
+whole=(--data.tokenizer=bytes --prepare.max_prompt_tokens=1000000 --prepare.max_response_tokens=1000000)
+alone=(--prepare.validation= --prepare.validation_share=0)
+held_out="$data/pairs_held_out.jsonl"
+
+# Whole conversations, for the vocabulary and the language model; then what fits into the model's context.
+run prepare_whole_pairs prepare "${whole[@]}" --prepare.input="$preferences" --prepare.kind=comparisons \
+  --prepare.output="$data/whole_pairs.jsonl" --prepare.validation="$data/whole_held_out.jsonl"
+run prepare_whole_demonstrations prepare "${whole[@]}" "${alone[@]}" --prepare.input="$instructions" \
+  --prepare.kind=demonstrations --prepare.output="$data/whole_demonstrations.jsonl"
+run vocabulary vocabulary "${vocabulary[@]}" --data.input="$data/whole_pairs.jsonl,$data/whole_demonstrations.jsonl"
+run prepare_pairs prepare "${vocabulary[@]}" --prepare.input="$preferences" --prepare.kind=comparisons \
+  --prepare.output="$data/pairs.jsonl" --prepare.validation="$held_out"
+run prepare_demonstrations prepare "${vocabulary[@]}" "${alone[@]}" --prepare.input="$instructions" \
+  --prepare.kind=demonstrations --prepare.output="$data/demonstrations.jsonl"
+
+tokens() {  # tokens NAME FILES
+  run "tokenize_$1" tokenize "${vocabulary[@]}" --data.input="$2" --data.output="$data/$1.h5"
+}
+tokens preferences "$data/whole_pairs.jsonl"
+tokens instructions "$data/whole_demonstrations.jsonl"
+tokens held_out "$data/whole_held_out.jsonl"
+mixture="$data/preferences.h5:0.35,$data/instructions.h5:0.45"
+if [ -n "$text" ]; then
+  tokens text "$text"
+  mixture="$mixture,$data/text.h5:0.2"
+fi
+
+run pretrain pretrain ${PRETRAIN_STEPS:+--run.steps=$PRETRAIN_STEPS} --data.source="$mixture" \
+  --data.validation="$data/held_out.h5"
+run sft sft "${vocabulary[@]}" --run.initialize_from="$runs/pretrain" --sft.validation="$held_out" \
+  --sft.demonstrations="$data/pairs.jsonl,$data/demonstrations.jsonl"
+run reward reward "${vocabulary[@]}" --run.initialize_from="$runs/sft" --reward.comparisons="$data/pairs.jsonl" \
+  --reward.validation="$held_out" --reward.reference="$data/pairs.jsonl"
+run ppo ppo "${vocabulary[@]}" ${PPO_STEPS:+--run.steps=$PPO_STEPS} --run.initialize_from="$runs/sft" \
+  --ppo.prompts="$data/pairs.jsonl" --ppo.reward_model="$runs/reward"
+run evaluate evaluate "${vocabulary[@]}" --run.initialize_from="$runs/ppo" --evaluate.prompts="$held_out" \
+  --data.validation="$data/held_out.h5" --evaluate.reward_model="$runs/reward" --evaluate.reference="$runs/sft" \
+  --evaluate.opponent="$runs/sft" --evaluate.output="$runs/evaluate_samples.jsonl"
+
+python3 tools/hh_table.py "$runs"
+echo "It took $((SECONDS - began)) s."
