@@ -38,8 +38,8 @@ def scale(low, high, start, end):
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def figure(title, body, height, note=""):
-    return (f'<figure><svg viewBox="0 0 460 {height}"><text class="title" x="0" y="14">{title}</text>{body}</svg>'
+def figure(title, body, height, note="", width=460):
+    return (f'<figure><svg viewBox="0 0 {width} {height}"><text class="title" x="0" y="14">{title}</text>{body}</svg>'
             f'{f"<p class=note>{note}</p>" if note else ""}</figure>')
 
 
@@ -75,16 +75,16 @@ def goodhart(results):
               for seed in results.seeds]
     widest = max(root for curve in curves for root, _, _ in curve) or 1
     rewards = [reward for curve in curves for _, reward, _ in curve]
-    x, bottom = scale(0, widest, 40, 440), 220
+    x, bottom = scale(0, widest, 40, 900), 260
     said, judged = scale(min(rewards), max(rewards), bottom, 40), scale(0, 1, bottom, 40)
-    body = axes(40, 440, judged, (0, 0.25, 0.5, 0.75, 1), 34)
+    body = axes(40, 900, judged, (0, 0.25, 0.5, 0.75, 1), 34)
     for curve in curves:
         body += line([(root, reward) for root, reward, _ in curve], x, said, "c2")
         body += line([(root, gold) for root, _, gold in curve], x, judged, "c1")
-    body += f'<text class="tick middle" x="240" y="{bottom + 28}">square root of the divergence from the SFT model</text>'
-    return figure("Too little held back", body, bottom + 36,
+    body += f'<text class="tick middle" x="470" y="{bottom + 24}">square root of the divergence from the SFT model</text>'
+    return figure("Too little held back", body, bottom + 32,
                   "Orange: what the reward model thinks (its own scale). Blue: the gold judge, 0 to 1. A line a seed; "
-                  "ppo.kl_coefficient = 0.005. The labelers like flattery; the policy finds out.")
+                  "ppo.kl_coefficient = 0.005. The labelers like flattery; the policy finds out.", 920)
 
 
 def reliability(results):
@@ -119,7 +119,7 @@ def page(results, claims):
               ("people without noise", [(results.ceiling(seed), None) for seed in results.seeds])]
     listed = "".join(f"<tr><th>{'yes' if holds else 'no'}</th><td>{html.escape(claim)}<br><span class=note>"
                      f"{html.escape('; '.join(figures))}</span></td></tr>" for claim, figures, holds in claims)
-    shown = records(results.runs / "task/forum.jsonl")[:2]
+    shown = [record for record in records(results.runs / "task/forum.jsonl") if record["text"].count("\nA: ") > 1][:3]
     forum = html.escape("\n".join(record["text"] for record in shown))
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>The miniature InstructGPT</title>{style}<body>
 <header><p class="eyebrow">Coxswain</p><h1>The miniature InstructGPT</h1>
@@ -131,7 +131,7 @@ measured by a judge that no training sees.</p></header>
 {bars("Perplexity of held-out plays", text, 1.15 * max(v for _, values in text for v, _ in values),
       "What PPO forgets, pre-training text beside it keeps.")}</div>
 <h2>The reward model</h2><div class="pair">{bars("Unseen pairs ordered as people did", people, 1.1)}{reliability(results)}</div>
-<h2>Too much of a good thing</h2><div class="pair">{goodhart(results)}</div>
+<h2>Too much of a good thing</h2>{goodhart(results)}
 <h2>The claims</h2><table>{listed}</table></body></html>
 """
 
