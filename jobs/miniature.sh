@@ -36,8 +36,8 @@ train() {
 }
 
 respond() {  # respond NAME MODEL PROMPTS OUTPUT SEED [KEYS ...]: a response to each line
-  ranks "$1.generate" $inputs/generate.ini --run.directory="$runs/$1.generate" --run.initialize_from="$2" --generate.prompts="$3" \
-    --generate.output="$4" --run.seed="$5" "${@:6}"
+  ranks "$1.generate" $inputs/generate.ini --run.directory="$runs/$1.generate" --run.initialize_from="$2" \
+    --generate.prompts="$3" --generate.output="$4" --run.seed="$5" "${@:6}"
 }
 
 # judge NAME MODEL [KEYS ...]: the gold judge's view of the model's responses to the test prompts
@@ -79,10 +79,11 @@ compare() {  # compare SEED FOLDER
   for each in reward reward_test; do
     respond "seed_$1/$each" "$2/sft" $task/prompts_$each.jsonl "$2/$each.jsonl" "$1"
   done
-  python3 inputs/miniature/labelers.py training "$2/reward.jsonl" "$2/comparisons.jsonl" "$1" >"$2/ceiling_train.txt"
-  python3 inputs/miniature/labelers.py held_out "$2/reward_test.jsonl" "$2/comparisons_others.jsonl" "$1" >"$2/ceiling_others.txt"
-  python3 inputs/miniature/labelers.py training "$2/reward_test.jsonl" "$2/comparisons_test.jsonl" "$1" >"$2/ceiling.txt"
+  rank training "$2/reward.jsonl" "$2/comparisons.jsonl" "$1" >"$2/ceiling_train.txt"
+  rank held_out "$2/reward_test.jsonl" "$2/comparisons_others.jsonl" "$1" >"$2/ceiling_others.txt"
+  rank training "$2/reward_test.jsonl" "$2/comparisons_test.jsonl" "$1" >"$2/ceiling.txt"
 }
+rank() { python3 inputs/miniature/labelers.py "$@"; }
 
 align() {  # align SEED
   local here=$runs/seed_$1 model step

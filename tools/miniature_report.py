@@ -92,7 +92,8 @@ def reliability(results):
     body = axes(40, 440, y, (0.5, 0.6, 0.7, 0.8, 0.9, 1), 34) + '<line class="axis" x1="40" y1="220" x2="440" y2="40"/>'
     for seed in results.seeds:
         found = results.reward_report(seed)["reliability"]
-        body += line([(bin["mean_confidence"], bin["accuracy"]["share"]) for bin in found if bin["accuracy"]["pairs"]], x, y, "c3")
+        points = [(bin["mean_confidence"], bin["accuracy"]["share"]) for bin in found if bin["accuracy"]["pairs"]]
+        body += line(points, x, y, "c3")
     body += '<text class="tick middle" x="240" y="248">how sure the reward model is</text>'
     return figure("How often it is right", body, 256, "Of unseen pairs; the straight line is perfect calibration.")
 
@@ -104,9 +105,12 @@ def samples(results):
         names.append(f"seed_{results.seeds[0]}/{free[-1].name.removesuffix('.responses.jsonl')}")
     told = [results.responses(name) for name in names]
     heads = "".join(f"<th>{TITLES.get(name.split('/')[-1], 'PPO, not held')}</th>" for name in names)
-    rows = "".join(f"<tr><td><b>{html.escape(prompt)}</b></td>" + "".join(f"<td>{html.escape(texts[i])}</td>" for texts in told)
-                   + "</tr>" for i, prompt in enumerate(results.prompts()[:SAMPLES]))
-    return f'<style>.samples td {{ padding-right: 14px; width: 17%; }}</style><table class="samples"><tr><th></th>{heads}</tr>{rows}</table>'
+    rows = ""
+    for i, prompt in enumerate(results.prompts()[:SAMPLES]):
+        cells = "".join(f"<td>{html.escape(texts[i])}</td>" for texts in told)
+        rows += f"<tr><td><b>{html.escape(prompt)}</b></td>{cells}</tr>"
+    style = "<style>.samples td { padding-right: 14px; width: 17%; }</style>"
+    return f'{style}<table class="samples"><tr><th></th>{heads}</tr>{rows}</table>'
 
 
 def page(results, claims):
@@ -114,8 +118,10 @@ def page(results, claims):
     gold = [(TITLES[name], [results.gold(name)]) for name in results.bases]
     gold += [(TITLES[stage], [results.gold(f"seed_{seed}/{stage}") for seed in results.seeds]) for stage in STAGES]
     text = [("base", [(results.perplexity("base"), None)])]
-    text += [(TITLES[stage], [(results.perplexity(f"seed_{seed}/{stage}"), None) for seed in results.seeds]) for stage in STAGES]
-    people = [("reward model", [(results.reward_report(seed)["by_source"]["training"]["share"], None) for seed in results.seeds]),
+    for stage in STAGES:
+        text.append((TITLES[stage], [(results.perplexity(f"seed_{seed}/{stage}"), None) for seed in results.seeds]))
+    shares = [results.reward_report(seed)["by_source"]["training"]["share"] for seed in results.seeds]
+    people = [("reward model", [(share, None) for share in shares]),
               ("people without noise", [(results.ceiling(seed), None) for seed in results.seeds])]
     listed = "".join(f"<tr><th>{'yes' if holds else 'no'}</th><td>{html.escape(claim)}<br><span class=note>"
                      f"{html.escape('; '.join(figures))}</span></td></tr>" for claim, figures, holds in claims)

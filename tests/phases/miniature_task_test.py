@@ -57,7 +57,8 @@ class JudgeTest(unittest.TestCase):
 
     def test_prompts(self):
         self.assertEqual(judge.wish_of(ASK), {"bird"})
-        self.assertEqual(judge.wish_of("\n\nHuman: Name tools.\n\nAssistant: saw.\n\nHuman: Find fish.\n\nAssistant:"), {"fish"})
+        conversation = "\n\nHuman: Name tools.\n\nAssistant: saw.\n\nHuman: Find fish.\n\nAssistant:"
+        self.assertEqual(judge.wish_of(conversation), {"fish"})
         for prompt in ("Name cars.", "", "Hello"):
             with self.assertRaises(ValueError, msg=prompt):
                 judge.wish_of(prompt)
