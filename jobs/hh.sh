@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # InstructGPT's phases on your own preferences and instructions: a small model of them is pre-trained and fine-tuned, a reward
-# model learns from the pairs, PPO follows it, and a table says what came out on pairs and prompts that nothing was trained on.
+# model learns from the pairs, PPO follows it, and a table says what came out on pairs and prompts that were held out.
 #   bash jobs/hh.sh PREFERENCES.jsonl INSTRUCTIONS [TEXT]
 # PREFERENCES: records with "chosen" and "rejected", hh-rlhf's transcripts or any other form of inputs/data_formats.md.
 # INSTRUCTIONS: demonstrations in any form of that page. TEXT: plain text, pre-trained on as well. Each may be several files,
@@ -48,44 +48,49 @@ run() {  # run NAME DECK [KEYS ...]: unless it is finished; what the program say
 }
 
 vocabulary=(--data.vocabulary_file="$data/vocabulary.json" --data.merges_file="$data/merges.txt")
-whole=(--data.tokenizer=bytes --prepare.max_prompt_tokens=1000000 --prepare.max_response_tokens=1000000)
-alone=(--prepare.validation= --prepare.validation_share=0)
-held_out="$data/pairs_held_out.jsonl"
+demonstrations=(--prepare.input="$instructions" --prepare.kind=demonstrations --prepare.validation= --prepare.test=
+  --prepare.validation_share=0 --prepare.test_share=0)
+part() { echo "$data/pairs_$1.jsonl"; }
 
 # Whole conversations, for the vocabulary and the language model; then what fits into the model's context.
-run prepare_whole_pairs prepare "${whole[@]}" --prepare.input="$preferences" --prepare.kind=comparisons \
-  --prepare.output="$data/whole_pairs.jsonl" --prepare.validation="$data/whole_held_out.jsonl"
-run prepare_whole_demonstrations prepare "${whole[@]}" "${alone[@]}" --prepare.input="$instructions" \
-  --prepare.kind=demonstrations --prepare.output="$data/whole_demonstrations.jsonl"
-run vocabulary vocabulary "${vocabulary[@]}" --data.input="$data/whole_pairs.jsonl,$data/whole_demonstrations.jsonl"
+run prepare_whole prepare "${demonstrations[@]}" --data.tokenizer=bytes --prepare.max_prompt_tokens=1000000 \
+  --prepare.max_response_tokens=1000000 --prepare.output="$data/whole_demonstrations.jsonl"
+run vocabulary vocabulary "${vocabulary[@]}" --data.input="$data/whole_demonstrations.jsonl"
+run prepare_demonstrations prepare "${vocabulary[@]}" "${demonstrations[@]}" --prepare.output="$data/demonstrations.jsonl"
 run prepare_pairs prepare "${vocabulary[@]}" --prepare.input="$preferences" --prepare.kind=comparisons \
-  --prepare.output="$data/pairs.jsonl" --prepare.validation="$held_out"
-run prepare_demonstrations prepare "${vocabulary[@]}" "${alone[@]}" --prepare.input="$instructions" \
-  --prepare.kind=demonstrations --prepare.output="$data/demonstrations.jsonl"
+  --prepare.output="$(part 1)" --prepare.validation="$(part 2)" --prepare.test="$(part 3)"
 
-tokens() {  # tokens NAME FILES
-  run "tokenize_$1" tokenize "${vocabulary[@]}" --data.input="$2" --data.output="$data/$1.h5"
-}
-tokens preferences "$data/whole_pairs.jsonl"
-tokens instructions "$data/whole_demonstrations.jsonl"
-tokens held_out "$data/whole_held_out.jsonl"
-mixture="$data/preferences.h5:0.35,$data/instructions.h5:0.45"
+# No pair is in the text: whatever begins with the language model may hold any of them out.
+run tokenize tokenize "${vocabulary[@]}" --data.input="$data/whole_demonstrations.jsonl" \
+  --data.output="$data/instructions.h5" --data.validation="$data/held_out.h5"
+mixture="$data/instructions.h5"
 if [ -n "$text" ]; then
-  tokens text "$text"
-  mixture="$mixture,$data/text.h5:0.2"
+  run tokenize_text tokenize "${vocabulary[@]}" --data.input="$text" --data.output="$data/text.h5" --data.validation= \
+    --data.validation_share=0
+  mixture="$mixture:0.75,$data/text.h5:0.25"
 fi
-
 run pretrain pretrain ${PRETRAIN_STEPS:+--run.steps=$PRETRAIN_STEPS} --data.source="$mixture" \
   --data.validation="$data/held_out.h5"
-run sft sft "${vocabulary[@]}" --run.initialize_from="$runs/pretrain" --sft.validation="$held_out" \
-  --sft.demonstrations="$data/pairs.jsonl,$data/demonstrations.jsonl"
-run reward reward "${vocabulary[@]}" --run.initialize_from="$runs/sft" --reward.comparisons="$data/pairs.jsonl" \
-  --reward.validation="$held_out" --reward.reference="$data/pairs.jsonl"
+run sft sft "${vocabulary[@]}" --run.initialize_from="$runs/pretrain" --sft.validation="$(part 3)" \
+  --sft.demonstrations="$data/demonstrations.jsonl,$(part 1),$(part 2)"
+
+reward() {  # reward NUMBER PART PART HELD_OUT
+  run "reward_$1" reward "${vocabulary[@]}" --run.initialize_from="$runs/pretrain" --reward.reference="$(part "$2")" \
+    --reward.comparisons="$(part "$2"),$(part "$3")" --reward.validation="$(part "$4")"
+}
+reward 1 1 2 3
+reward 2 1 3 2
+reward 3 2 3 1
+
 run ppo ppo "${vocabulary[@]}" ${PPO_STEPS:+--run.steps=$PPO_STEPS} --run.initialize_from="$runs/sft" \
-  --ppo.prompts="$data/pairs.jsonl" --ppo.reward_model="$runs/reward"
-run evaluate evaluate "${vocabulary[@]}" --run.initialize_from="$runs/ppo" --evaluate.prompts="$held_out" \
-  --data.validation="$data/held_out.h5" --evaluate.reward_model="$runs/reward" --evaluate.reference="$runs/sft" \
-  --evaluate.opponent="$runs/sft" --evaluate.output="$runs/evaluate_samples.jsonl"
+  --ppo.prompts="$(part 1),$(part 2)" --ppo.reward_model="$runs/reward_1"
+evaluate() {  # evaluate NAME JUDGE
+  run "$1" evaluate "${vocabulary[@]}" --run.initialize_from="$runs/ppo" --evaluate.prompts="$(part 3)" \
+    --data.validation="$data/held_out.h5" --evaluate.reward_model="$runs/$2" --evaluate.reference="$runs/sft" \
+    --evaluate.opponent="$runs/sft" --evaluate.output="$runs/$1_samples.jsonl"
+}
+evaluate evaluate reward_1
+evaluate evaluate_other reward_2
 
 python3 tools/hh_table.py "$runs"
 echo "It took $((SECONDS - began)) s."

@@ -1,23 +1,21 @@
 #!/usr/bin/env python3
 """What came out of jobs/hh.sh: hh_table.py RUNS"""
 import json
+import math
 import pathlib
 import sys
 
-
-def metrics(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+NORMAL_95 = 1.959963984540054
 
 
 def numbers(run, name):
     """Of the steps that have it, for a message."""
-    return [line[name] for line in metrics(run) if name in line] or [float("nan")]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines if name in line] or [float("nan")]
 
 
-def kept(data, name):
-    report = json.loads((data / f"{name}_report.json").read_text())
-    parts = {part: counts["records"] for part, counts in report["kept"].items()}
-    return parts, report["records"], report["shortened_prompts"]
+def report_of(path):
+    return json.loads(path.read_text())
 
 
 def between(interval, factor=1):
@@ -25,36 +23,52 @@ def between(interval, factor=1):
     return f"{factor * interval[0]:.{digits}f} ... {factor * interval[1]:.{digits}f}"
 
 
+def accuracy(runs):
+    """Of all pairs, each by the reward model that has not seen it, with Wilson's interval."""
+    folds = [report_of(runs / f"reward_{fold}/reward_report.json")["accuracy"] for fold in (1, 2, 3)]
+    pairs = sum(fold["pairs"] for fold in folds)
+    share = sum(fold["share"] * fold["pairs"] for fold in folds) / pairs
+    square = NORMAL_95 ** 2 / pairs
+    reach = math.sqrt(square * (share * (1 - share) + square / 4))
+    interval = [(share + square / 2 + sign * reach) / (1 + square) for sign in (-1, 1)]
+    parts = ", ".join(f"{100 * fold['share']:.1f}" for fold in folds)
+    return (f"order {100 * share:.1f} % of {pairs} pairs as people did ({between(interval, 100)} %), "
+            f"each pair by the one that has not seen it (by part: {parts})")
+
+
 def policy(found):
     return (f"score {found['score']:.3f} ({between(found['score_interval'])}), "
             f"{found['response_tokens']:.0f} tokens a response")
 
 
+def rate(found, judge):
+    plain, equal = found["win_rate"], found["length_controlled_win_rate"]
+    return (f"{100 * plain['share']:.1f} % of {plain['trials']} held-out prompts by {judge} "
+            f"({between(plain['interval'], 100)} %), {100 * equal['share']:.1f} % at equal length")
+
+
 def main(folder):
     runs = pathlib.Path(folder)
-    pairs, given, shortened = kept(runs / "data", "pairs")
-    demonstrations, _, _ = kept(runs / "data", "demonstrations")
-    accuracy = json.loads((runs / "reward/reward_report.json").read_text())["accuracy"]
-    found = json.loads((runs / "evaluate/evaluation.json").read_text())
-    rate, equal = found["win_rate"], found["length_controlled_win_rate"]
-    pretrained, tuned = (numbers(runs / name, "validation_loss") for name in ("pretrain", "sft"))
+    pairs, demonstrations = (report_of(runs / f"data/{name}_report.json") for name in ("pairs_1", "demonstrations"))
+    parts = [part["records"] for part in pairs["kept"].values()]
+    found, other = (report_of(runs / name / "evaluation.json") for name in ("evaluate", "evaluate_other"))
     rows = [
-        ("pairs", f"{pairs['train']} to learn from, {pairs['validation']} held out, of {given}; "
-                  f"{shortened} of the prompts shortened"),
-        ("demonstrations", f"{demonstrations['train']}, and the chosen responses"),
-        ("pretrain", f"loss on held-out dialogues {pretrained[-1]:.2f} nats a token"),
-        ("sft", f"loss of held-out chosen responses {min(tuned):.2f} nats a token"),
-        ("reward", f"orders {100 * accuracy['share']:.1f} % of {accuracy['pairs']} held-out pairs as people did "
-                   f"({between((accuracy['low'], accuracy['high']), 100)} %)"),
+        ("pairs", f"{sum(parts)} of {pairs['records']} in three parts, {', '.join(map(str, parts))}; "
+                  f"{pairs['shortened_prompts']} of their prompts lost their oldest turns"),
+        ("demonstrations", f"{demonstrations['kept']['train']['records']} of {demonstrations['records']}, and chosen "
+                           "responses"),
+        ("pretrain", f"loss on held-out instructions {numbers(runs / 'pretrain', 'validation_loss')[-1]:.2f} nats a token"),
+        ("sft", f"loss of held-out chosen responses {min(numbers(runs / 'sft', 'validation_loss')):.2f} nats a token"),
+        ("reward models", accuracy(runs)),
         ("before PPO", policy(found["opponent"])),
         ("after PPO", f"{policy(found['policy'])}, KL {found['policy']['kl']:.2f} nats"),
-        ("win rate", f"{100 * rate['share']:.1f} % of {rate['trials']} held-out prompts by the reward model "
-                     f"({between(rate['interval'], 100)} %), {100 * equal['share']:.1f} % at equal length")]
-    print("\nOn pairs and prompts that nothing was trained on, with 95 % intervals:")
+        ("win rate", rate(found, "the reward model")),
+        ("", rate(other, "another one"))]
+    print("\nOn pairs and prompts that were held out, with 95 % intervals:")
     for name, value in rows:
         print(f"  {name:16} {value}")
     print(f"\nResponses side by side: {runs}/evaluate_samples.jsonl. Reports, for a browser:")
-    for name in ("reward", "ppo"):
+    for name in ("reward_1", "ppo"):
         print(f"  {(runs / name / 'report.html').resolve()}")
 
 

@@ -10,9 +10,8 @@ import subprocess
 from alignment import WORDS, write_lines
 from jobs import ENVIRONMENT, SOURCE, TEXT, Bench
 
-STAGES = ["prepare_whole_pairs", "prepare_whole_demonstrations", "vocabulary", "prepare_pairs", "prepare_demonstrations",
-          "tokenize_preferences", "tokenize_instructions", "tokenize_held_out", "tokenize_text", "pretrain", "sft", "reward",
-          "ppo", "evaluate"]
+STAGES = ["prepare_whole", "vocabulary", "prepare_demonstrations", "prepare_pairs", "tokenize", "tokenize_text", "pretrain",
+          "sft", "reward_1", "reward_2", "reward_3", "ppo", "evaluate", "evaluate_other"]
 
 
 def pairs(count):
@@ -53,16 +52,19 @@ def main():
     if not bench.check(ended.returncode == 0, f"code {ended.returncode}", ended.stdout + ended.stderr):
         bench.finish()
     bench.check(re.findall(r"^   (\w+) +\d+ s$", ended.stdout, re.MULTILINE) == STAGES, "every stage is said", ended.stdout)
-    for words in ("to learn from", "30 of the prompts shortened", "held-out pairs as people did", "after PPO", "win rate",
+    for words in ("60 of 60 in three parts", "30 of their prompts lost", "of 60 pairs as people did", "after PPO", "win rate",
                   "report.html"):
         bench.check(words in ended.stdout, f"the table lacks '{words}'", ended.stdout)
-    data = runs / "data"
-    trained, held_out = numbers(data / "pairs.jsonl"), numbers(data / "pairs_held_out.jsonl")
-    bench.check(trained | held_out == set(range(60)) and not trained & held_out, f"{len(trained)} and {len(held_out)} pairs")
-    bench.check(numbers(data / "whole_pairs.jsonl") == trained, "the text to pre-train on has held-out pairs in it")
-    samples = (runs / "evaluate_samples.jsonl").read_text().splitlines()
-    bench.check(len(samples) == len(held_out), f"{len(samples)} samples of {len(held_out)} held-out prompts")
-    bench.case(f"{len(trained)} pairs to learn from, {len(held_out)} held out; all stages and the table")
+    parts = [numbers(runs / f"data/pairs_{part}.jsonl") for part in (1, 2, 3)]
+    bench.check(sorted(sum(map(list, parts), [])) == list(range(60)) and all(parts), f"each pair is in one part: {parts}")
+    samples = [json.loads(line)["prompt"] for line in (runs / "evaluate_samples.jsonl").read_text().splitlines()]
+    bench.check({int(re.search(r"pair (\d+):", prompt).group(1)) for prompt in samples} == parts[2], "held-out prompts")
+    for name, learned in (("reward_1", {1, 2}), ("reward_2", {1, 3}), ("reward_3", {2, 3}), ("ppo", {1, 2}), ("sft", {1, 2})):
+        deck = (runs / name / "deck.ini").read_text()
+        key = {"ppo": "prompts", "sft": "demonstrations"}.get(name, "comparisons")
+        line = re.search(rf"^{key} = (.*pairs.*)$", deck, re.MULTILINE).group(1)
+        bench.check({int(part) for part in re.findall(r"pairs_(\d)", line)} == learned, f"{name} learns from {line}")
+    bench.case(f"{[len(part) for part in parts]} pairs, each held out once; all stages and the table")
 
     again = call(bench, runs, *files)
     bench.check(again.returncode == 0 and "prepare" not in again.stdout and "after PPO" in again.stdout,
