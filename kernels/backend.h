@@ -198,7 +198,7 @@ class Backend {
     TensorView terms;               // out f64 [2]: loss, sum of weight where clipping is active
   };
   void value_loss(const ValueLoss& op);
-  // Loss of a reward model on groups of up to k ranked responses; see cpu/ranking_loss.cpp for the formulas.
+  // Loss of a reward model on groups of up to k ranked responses; see ranked_group.h for the formulas.
   struct RankingLoss {
     RankingKind kind = RankingKind::pairwise;
     TensorView scores;         // f32 [groups, k]
