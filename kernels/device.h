@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "kernels/backend.h"
 
@@ -17,6 +18,12 @@ struct DeviceConfig {
   friend bool operator==(const DeviceConfig&, const DeviceConfig&) = default;
 };
 
-std::unique_ptr<Backend> make_backend(const DeviceConfig& config);
+// Throws std::runtime_error where the config wants a GPU and the node has none for this rank, which is the
+// `local_rank`-th of its node.
+std::unique_ptr<Backend> make_backend(const DeviceConfig& config, int local_rank = 0);
+
+// Of a build with CUDA (kernels/cuda). Why the node has no GPU of that number, or empty.
+std::string missing_cuda_device(int device);
+std::unique_ptr<Backend> make_cuda_backend(int device);
 
 }  // namespace coxswain
