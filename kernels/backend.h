@@ -95,6 +95,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;  // "cpu", "cuda", "counting"
+  // Whether the host may look through a view's `data`, and MPI move it.
+  virtual bool memory_on_host() const { return false; }
 
   // ---- memory: 64-byte aligned, from pools that keep what is released, so that a settled step allocates nothing
   void* allocate(std::size_t bytes);

@@ -18,11 +18,8 @@ struct DeviceConfig {
   friend bool operator==(const DeviceConfig&, const DeviceConfig&) = default;
 };
 
-// Throws std::runtime_error where the config wants a GPU and the node has none for this rank, which is the
-// `local_rank`-th of its node.
-std::unique_ptr<Backend> make_backend(const DeviceConfig& config, int local_rank = 0);
-
-// Of a build with CUDA (kernels/cuda). Why the node has no GPU of that number, or empty.
+// The CUDA backend (kernels/cuda) on the node's GPU of that number, where it is built in. Why there is none to be had, or empty.
+bool cuda_is_built_in();
 std::string missing_cuda_device(int device);
 std::unique_ptr<Backend> make_cuda_backend(int device);
 

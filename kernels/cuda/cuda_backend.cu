@@ -138,14 +138,16 @@ void CudaBackend::do_fill(TensorView dst, double value) {
   });
 }
 
+bool cuda_is_built_in() { return true; }
+
 std::string missing_cuda_device(int device) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (error != cudaSuccess) return std::string("no GPU can be used here: ") + cudaGetErrorString(error);
   if (device < count) return "";
-  return "rank " + std::to_string(device) + " of this node has no GPU, it has " + std::to_string(count) +
-         " for its ranks; start as many ranks a node as it has GPUs";
+  return "its node has " + std::to_string(count) + " GPUs and it would be number " + std::to_string(device + 1) +
+         " to want one; start as many ranks a node as it has GPUs";
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int device) { return std::make_unique<CudaBackend>(device); }
