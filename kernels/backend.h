@@ -95,6 +95,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;  // "cpu", "cuda", "counting"
+  // Whether the host may look through a view's `data`, and MPI move it.
+  virtual bool memory_on_host() const { return false; }
 
   // ---- memory: 64-byte aligned, from pools that keep what is released, so that a settled step allocates nothing
   void* allocate(std::size_t bytes);
@@ -198,7 +200,7 @@ class Backend {
     TensorView terms;               // out f64 [2]: loss, sum of weight where clipping is active
   };
   void value_loss(const ValueLoss& op);
-  // Loss of a reward model on groups of up to k ranked responses; see cpu/ranking_loss.cpp for the formulas.
+  // Loss of a reward model on groups of up to k ranked responses; see ranked_group.h for the formulas.
   struct RankingLoss {
     RankingKind kind = RankingKind::pairwise;
     TensorView scores;         // f32 [groups, k]

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "kernels/backend.h"
 
@@ -17,6 +18,9 @@ struct DeviceConfig {
   friend bool operator==(const DeviceConfig&, const DeviceConfig&) = default;
 };
 
-std::unique_ptr<Backend> make_backend(const DeviceConfig& config);
+// The CUDA backend (kernels/cuda) on the node's GPU of that number, where it is built in. Why there is none to be had, or empty.
+bool cuda_is_built_in();
+std::string missing_cuda_device(int device);
+std::unique_ptr<Backend> make_cuda_backend(int device);
 
 }  // namespace coxswain

@@ -14,7 +14,7 @@
 
 namespace coxswain {
 
-inline std::array<std::uint32_t, 4> philox(const RandomKey& key, std::uint64_t counter) {
+COXSWAIN_EVERYWHERE inline std::array<std::uint32_t, 4> philox(const RandomKey& key, std::uint64_t counter) {
   const auto low = [](std::uint64_t word) { return static_cast<std::uint32_t>(word); };
   const auto high = [](std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); };
   const r123::Philox4x32::ctr_type block = {{low(counter), high(counter), low(key.stream), high(key.stream)}};
@@ -24,7 +24,7 @@ inline std::array<std::uint32_t, 4> philox(const RandomKey& key, std::uint64_t c
 }
 
 // Word number `index` of the key's sequence: what one element draws.
-inline std::uint32_t philox_word(const RandomKey& key, std::uint64_t index) {
+COXSWAIN_EVERYWHERE inline std::uint32_t philox_word(const RandomKey& key, std::uint64_t index) {
   return philox(key, index / 4)[index % 4];
 }
 

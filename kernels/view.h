@@ -11,6 +11,13 @@
 #include <stdexcept>
 #include <string>
 
+// Before functions that code for the GPU calls too.
+#ifdef __CUDACC__
+#define COXSWAIN_EVERYWHERE __host__ __device__
+#else
+#define COXSWAIN_EVERYWHERE
+#endif
+
 namespace coxswain {
 
 enum class DType : std::uint8_t { f32, bf16, f64, i32 };
@@ -23,13 +30,15 @@ struct bf16 {
   std::uint16_t bits = 0;
 
   bf16() = default;
-  explicit bf16(float value) {
+  COXSWAIN_EVERYWHERE explicit bf16(float value) {
     const auto word = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t rounded = word + 0x7fffu + ((word >> 16) & 1u);
     const bool is_nan = (word & 0x7fffffffu) > 0x7f800000u;
     bits = static_cast<std::uint16_t>(is_nan ? (word >> 16) | 0x40u : rounded >> 16);
   }
-  explicit operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+  COXSWAIN_EVERYWHERE explicit operator float() const {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  }
 };
 
 template <class T>

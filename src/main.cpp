@@ -4,9 +4,10 @@
 #include <optional>
 
 #include "base/error.h"
-#include "kernels/device.h"
 #include "parallel/communicator.h"
+#include "parallel/staged_communicator.h"
 #include "phases/stop_signal.h"
+#include "program/device_choice.h"
 #include "program/information.h"
 #include "program/program.h"
 
@@ -32,8 +33,9 @@ int main(int argc, char** argv) {
       if (world.rank() == 0) fmt::print("{}", check_report(settings));  // memory, work, layout: then stop
       return 0;
     }
-    const auto backend = make_backend(settings.device);  // cpu
-    const ProcessGrid grid(world, settings.grid);        // tensor x pipeline x data
-    return run_deck(settings, grid, *backend);           // resumes, steps, logs, saves, stops in time
+    const auto backend = choose_backend(settings.device, world);  // cpu or cuda
+    const auto staged = backend->memory_on_host() ? nullptr : make_staged_communicator(world, *backend);
+    const ProcessGrid grid(staged ? *staged : world, settings.grid);  // tensor x pipeline x data
+    return run_deck(settings, grid, *backend);                        // resumes, steps, logs, saves, stops in time
   });
 }

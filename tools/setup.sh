@@ -6,11 +6,12 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build openmpi-bin libopenmpi-dev libhdf5-dev hdf5-tools libboost-program-options-dev
-  libdnnl-dev nlohmann-json3-dev libfmt-dev libxxhash-dev libpcre2-dev librandom123-dev libgtest-dev libgmock-dev
-  python3 strace procps git ca-certificates)
+  libboost-context-dev libdnnl-dev nlohmann-json3-dev libfmt-dev libxxhash-dev libpcre2-dev librandom123-dev
+  libgtest-dev libgmock-dev python3 strace procps git ca-certificates)
 optional=(clang-format-14)  # the style test says "skipped" without it
 slurm=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server iproute2)
-spack=(gcc cmake ninja openmpi hdf5 boost+program_options onednn nlohmann-json fmt xxhash pcre2 random123 googletest python)
+spack=(gcc cmake ninja openmpi hdf5 boost+program_options+context onednn nlohmann-json fmt xxhash pcre2 random123
+  googletest python)
 modules=(gcc/12 cmake/3.25 openmpi/4.1 hdf5/1.10 boost/1.74 onednn/2.6)
 
 usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }

@@ -10,6 +10,7 @@ class CpuBackend : public Backend {
  public:
   ~CpuBackend() override;
   std::string name() const override { return "cpu"; }
+  bool memory_on_host() const override { return true; }
   void synchronize() override {}
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;

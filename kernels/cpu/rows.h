@@ -1,5 +1,5 @@
-// What the row-wise CPU kernels share: choice of the element type, rows of a view, scratch memory, and sums over a row
-// in one fixed order (16 lanes, then a tree), whatever the number of threads and the row's address.
+// What the row-wise CPU kernels share: rows of a view, scratch memory, and sums over a row in one fixed order (16
+// lanes, then a tree), whatever the number of threads and the row's address.
 #pragma once
 
 #include <algorithm>
@@ -8,29 +8,9 @@
 #include <string>
 
 #include "kernels/cpu/math.h"
+#include "kernels/scratch.h"
 
 namespace coxswain {
-
-template <class T>
-struct TypeTag {
-  using type = T;
-};
-
-// Calls body(TypeTag<T>) for the element type of a view of numbers.
-template <class Body>
-void dispatch_type(DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::f32:
-      return body(TypeTag<float>{});
-    case DType::bf16:
-      return body(TypeTag<bf16>{});
-    case DType::f64:
-      return body(TypeTag<double>{});
-    case DType::i32:
-      break;
-  }
-  throw std::invalid_argument(std::string("no arithmetic on ") + name_of(dtype));
-}
 
 // The rows of a matrix [m, n] whose columns are dense.
 template <class T>
@@ -48,26 +28,6 @@ class Rows {
  private:
   T* data_ = nullptr;
   std::int64_t stride_ = 0;
-};
-
-// Memory for the length of one operation, from the backend's pool: a settled step takes nothing from the system.
-// Only for the thread that called the backend.
-template <class T>
-class Scratch {
- public:
-  Scratch(Backend& backend, std::int64_t count)
-      : backend_(backend), bytes_(static_cast<std::size_t>(count) * sizeof(T)) {
-    data_ = static_cast<T*>(backend_.allocate(bytes_));
-  }
-  ~Scratch() { backend_.release(data_, bytes_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  T* data() const { return data_; }
-
- private:
-  Backend& backend_;
-  std::size_t bytes_;
-  T* data_ = nullptr;
 };
 
 // A parameter vector [n] in the type of the arithmetic: itself, or converted. Null if the view is empty.

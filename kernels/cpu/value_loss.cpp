@@ -1,15 +1,9 @@
-// The value loss of PPO as OpenAI's code has it (baselines ppo2; Ziegler et al. 2019), clipped like the policy:
-//
-//   u = clip(v, v_old - c, v_old + c)      loss = 1/2 sum w max((v - R)^2, (u - R)^2)
-//   dloss / dv = w (v - R) where the first is the greater (or both are equal), 0 where clipping is active
-//
-// In double, one token after another.
-#include <algorithm>
-#include <cmath>
+// The clipped value loss of PPO, one token after another; the formulas are in kernels/token_losses.h.
 #include <limits>
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/rows.h"
+#include "kernels/token_losses.h"
 
 namespace coxswain {
 namespace {
@@ -25,13 +19,9 @@ void value_loss_typed(const Backend::ValueLoss& op) {
   for (std::int64_t i = 0; i < rows; ++i) {
     gradient[i] = 0;
     if (weights[i] == 0) continue;
-    const double weight = weights[i], value = values[i], target = returns[i], old = old_values[i];
-    const double error = value - target;
-    const double bounded = std::clamp(value, old - reach, old + reach) - target;
-    const bool active = bounded * bounded > error * error;
-    sum += weight * (active ? bounded * bounded : error * error);
-    clipped += active ? weight : 0;
-    if (!active) gradient[i] = static_cast<T>(weight * error);
+    const ValueToken token(values[i], old_values[i], returns[i], weights[i], reach);
+    sum += token.loss, clipped += token.clipped;
+    gradient[i] = static_cast<T>(token.gradient);
   }
   double* terms = op.terms.as<double>();
   terms[0] = 0.5 * sum, terms[1] = clipped;

@@ -1,8 +1,9 @@
 // A group of ranks that can send, gather and agree. Size one is legal and does nothing.
 //
-// Two implementations: MPI, and a planned one that has any size but moves nothing (for --check). NCCL will be a third.
-// No operation here adds floating-point numbers: sums that can reach a weight are ordered_reduce's.
-// Every call has a name, for time-outs and for the error that says where a rank was. Views must be dense.
+// Implementations: MPI on memory of the host; one that stages a device's tensors through it (staged_communicator.h);
+// and a planned one that has any size but moves nothing (for --check). No operation here adds floating-point numbers:
+// sums that can reach a weight are ordered_reduce's. Every call has a name, for time-outs and for the error that says
+// where a rank was. Views must be dense.
 #pragma once
 
 #include <cstdint>
@@ -46,11 +47,11 @@ class Communicator {
   virtual bool planned() const { return false; }  // moves nothing
 
   // Groups that are split off later take the hook over.
-  void set_hook(CommunicationHook hook) { hook_ = std::move(hook); }
-  const CommunicationHook& hook() const { return hook_; }
+  virtual void set_hook(CommunicationHook hook) { hook_ = std::move(hook); }
+  virtual const CommunicationHook& hook() const { return hook_; }
   // What an error message calls this rank: "tensor 1 of 2, pipeline 0 of 2, data 3 of 4". Empty until a grid sets it.
-  void set_coordinates(const std::string& coordinates) { coordinates_ = coordinates; }
-  const std::string& coordinates() const { return coordinates_; }
+  virtual void set_coordinates(const std::string& coordinates) { coordinates_ = coordinates; }
+  virtual const std::string& coordinates() const { return coordinates_; }
 
   // ---- tensors (memory of the backend)
   // Data must live until waited for. Between two ranks, messages of one name arrive in the order of sending; messages

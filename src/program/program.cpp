@@ -14,7 +14,6 @@
 #include "io/checkpoint_store.h"
 #include "io/run_directory.h"
 #include "io/terminal.h"
-#include "kernels/device.h"
 #include "phases/driver.h"
 #include "phases/plan_text.h"
 #include "program/make_phase.h"
@@ -30,8 +29,8 @@ namespace {
 std::size_t program_bytes(const Settings& settings) {
   constexpr std::int64_t kSize = 256;
   constexpr std::size_t kLater = std::size_t{20} << 20;
-  make_backend(settings.device)
-      ->library_product_seconds(LinearProduct::forward, settings.model.working_type(), kSize, kSize, kSize);
+  make_cpu_backend()->library_product_seconds(LinearProduct::forward, settings.model.working_type(), kSize, kSize,
+                                              kSize);
   std::ifstream file("/proc/self/statm");
   std::size_t pages = 0, resident = 0;
   file >> pages >> resident;
@@ -44,10 +43,11 @@ std::string host_name() {
   return name;
 }
 
-std::string describe_session(const ProcessGrid& grid) {
+std::string describe_session(const ProcessGrid& grid, const Backend& backend) {
   const std::vector<std::string> all = grid.world().all_gather(host_name(), "hosts");
   const std::set<std::string> hosts(all.begin(), all.end());
-  std::string text = fmt::format("{} ranks x {} threads on {}", grid.world().size(), omp_get_max_threads(),
+  const std::string each = backend.memory_on_host() ? fmt::format("{} threads", omp_get_max_threads()) : backend.name();
+  std::string text = fmt::format("{} ranks x {} on {}", grid.world().size(), each,
                                  hosts.size() == 1 ? *hosts.begin() : fmt::format("{} nodes", hosts.size()));
   const GridConfig& config = grid.config();
   if (config.ranks() > 1)
@@ -156,7 +156,7 @@ int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend
   options.run = settings.run;
   options.checkpoint = settings.checkpoint;
   options.deck = effective_deck(settings);
-  options.session = describe_session(grid);
+  options.session = describe_session(grid, backend);
   log.info("coxswain {}: {} with {}, {}", COXSWAIN_VERSION, settings.run.phase,
            uses_model(settings.run.phase)
                ? fmt::format("{} parameters", count_text(static_cast<double>(settings.model.parameter_count())))

@@ -48,7 +48,7 @@ TYPED_TEST_SUITE(Gated, Types);
 
 TYPED_TEST(Gated, AgreesWithReferenceOnStridedRows) {
   using T = TypeParam;
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t m = 4, f = 37;
   auto both = Host<T>::random({m, 2 * f}, 1, 2.0);  // gate and up side by side, as one product leaves them
   const TensorView gate = both.view().slice(1, 0, f), up = both.view().slice(1, f, f);
@@ -66,7 +66,7 @@ TYPED_TEST(Gated, AgreesWithReferenceOnStridedRows) {
 }
 
 TEST(GatedGradient, EqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu}) {
     auto gate = Host<double>::random({3, 11}, 1, 2.0), up = Host<double>::random({3, 11}, 2);
     auto dy = Host<double>::random({3, 11}, 3);
@@ -86,7 +86,7 @@ TEST(GatedGradient, BitsDoNotDependOnThreads) {
   auto dy = Host<bf16>::random({131, 133}, 3);
   std::vector<Host<bf16>> results;
   on_one_and_two_threads([&](int) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     Host<bf16> dgate({131, 133}), dup({131, 133});
     backend->gated_gradient(Activation::silu, gate, up, dy, dgate, dup);
     results.push_back(dgate);

@@ -119,7 +119,7 @@ TYPED_TEST_SUITE(Attention, Types);
 
 TYPED_TEST(Attention, AgreesWithReference) {
   using T = TypeParam;
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   for (const Shape4& shape : kShapes) {
     Case<T> x(shape, 2.0);
     x.forward(*backend);
@@ -131,7 +131,7 @@ TYPED_TEST(Attention, AgreesWithReference) {
 }
 
 TEST(AttentionGradient, EqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   for (Shape4 shape : kShapes) {
     SCOPED_TRACE("t " + std::to_string(shape.t));
     shape.d = std::min<std::int64_t>(shape.d, 8);  // for time's sake
@@ -149,7 +149,7 @@ TEST(AttentionGradient, EqualsFiniteDifferences) {
 // The gradient of narrow types against that of double, on the values as rounded.
 template <class T>
 void expect_gradient_of_double(const Shape4& shape, double tolerance) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Case<T> x(shape);
   Case<double> exact(shape);
   exact.projection.values() = x.projection.doubles();
@@ -175,7 +175,7 @@ template <class T>
 void expect_equal_bits_on_threads(const Shape4& shape) {
   std::vector<Case<T>> results;
   on_one_and_two_threads([&](int) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     results.emplace_back(shape);
     results.back().forward(*backend);
     results.back().backward(*backend);
@@ -197,7 +197,7 @@ TEST(AttentionGradient, BitsDoNotDependOnThreads) {
 }
 
 TEST(Attention, LargeScoresStayFinite) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Case<float> x({1, 140, 1, 1, 16}, 60.0);
   x.forward(*backend);
   x.backward(*backend);

@@ -83,7 +83,7 @@ TYPED_TEST_SUITE(CrossEntropy, Types);
 
 TYPED_TEST(CrossEntropy, AgreesWithReferenceOnAnyShards) {
   using T = TypeParam;
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t m = 4, v = 101;
   const auto whole = Host<T>::random({m, v}, 1, 4.0);
   auto weight = Host<Sum<T>>::random({m}, 2);
@@ -99,7 +99,7 @@ TYPED_TEST(CrossEntropy, AgreesWithReferenceOnAnyShards) {
 }
 
 TEST(CrossEntropyGradient, EqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   auto whole = Host<double>::random({3, 20}, 1, 3.0);
   auto weight = Host<double>::random({3}, 2);
   auto targets = integers({3}, {0, 19, 7});
@@ -112,7 +112,7 @@ TEST(CrossEntropyGradient, EqualsFiniteDifferences) {
 }
 
 TEST(CrossEntropy, LargeLogitsStayFinite) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Host<float> logits({1, 3}), weight({1});
   logits.values() = {1000.0f, 999.0f, -1000.0f};
   weight[0] = 1.0f;
@@ -130,7 +130,7 @@ TEST(CrossEntropy, BitsDoNotDependOnThreads) {
   std::vector<Host<bf16>> gradients;
   std::vector<Host<float>> losses;
   on_one_and_two_threads([&](int) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     Sharded<bf16> sharded(whole, 2);
     sharded.forward(*backend, targets, weight);
     losses.push_back(sharded.loss);

@@ -5,7 +5,7 @@ namespace coxswain::testing {
 namespace {
 
 TEST(Embedding, TakesTheRowsThatAreHeld) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   auto table = Host<bf16>::random({4, 5}, 1);
   auto tokens = integers({5}, {2, 9, 3, 5, 0});
   Host<bf16> y({5, 5});
@@ -22,7 +22,7 @@ TEST(Embedding, TakesTheRowsThatAreHeld) {
 }
 
 TEST(EmbeddingGradient, EqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   auto table = Host<double>::random({4, 3}, 1), dy = Host<double>::random({6, 3}, 2);
   auto tokens = integers({6}, {2, 9, 3, 2, 2, 5});
   Host<double> y({6, 3}), dtable({4, 3});
@@ -45,7 +45,7 @@ TEST(EmbeddingGradient, AddsInTheOrderOfTheRowsOnAnyThreads) {
   for (std::int64_t r = 0; r < m; ++r)
     for (std::int64_t c = 0; c < h; ++c) expected[tokens[r] * h + c] += static_cast<float>(dy[r * h + c]);
   on_one_and_two_threads([&](int threads) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     Host<float> dtable({7, h});
     backend->embedding_gradient(tokens, dy, 0, dtable);
     EXPECT_TRUE(dtable.same_bits(expected)) << threads << " threads";

@@ -31,7 +31,7 @@ std::string name(const Extents& e) {
 template <class T>
 class Linear : public ::testing::Test {
  protected:
-  std::unique_ptr<Backend> backend_ = make_cpu_backend();
+  std::unique_ptr<Backend> backend_ = testing::make_tested_backend();
 };
 using Types = ::testing::Types<float, bf16, double>;
 TYPED_TEST_SUITE(Linear, Types);
@@ -149,7 +149,7 @@ TYPED_TEST(Linear, SameBitsAtOneAndTwoThreads) {
 }
 
 TEST(LinearGradient, AgreesWithFiniteDifferences) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   const std::int64_t m = 5, n = 7, k = 6;
   Host<double> before = Host<double>::random({m, k}, 1, 2.0), w = Host<double>::random({n, k}, 2);
   Host<double> bias = Host<double>::random({n}, 3), dy = Host<double>::random({m, n}, 4);
@@ -176,7 +176,7 @@ TEST(LinearGradient, AgreesWithFiniteDifferences) {
 }
 
 TEST(LinearChecks, NameOperationAndShapes) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<float> x({4, 6}), w({5, 7}), y({4, 5});
   try {
     backend->linear(x, w, y);

@@ -34,7 +34,7 @@ TEST(Pool, ASecondIdenticalRoundTakesNothingFromTheSystem) {
 }
 
 TEST(Copy, TransposesAndConverts) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   const std::int64_t b = 3, t = 5, a = 2, d = 7;
   Host<float> from = Host<float>::random({b, t, a, d}, 1);
   Host<bf16> to({b, a, t, d});
@@ -55,7 +55,7 @@ TEST(Copy, TransposesAndConverts) {
 }
 
 TEST(Fill, OnlyTheView) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<float> matrix({4, 6});
   backend->fill(matrix.view().slice(1, 2, 3), 2.5);
   for (std::int64_t i = 0; i < 24; ++i) EXPECT_EQ(matrix[i], i % 6 >= 2 && i % 6 < 5 ? 2.5f : 0.0f) << i;

@@ -35,7 +35,7 @@ TYPED_TEST_SUITE(ResidualNorm, Types);
 
 TYPED_TEST(ResidualNorm, AgreesWithReference) {
   using T = TypeParam;
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   for (const NormKind kind : {NormKind::layer, NormKind::rms}) {
     const std::int64_t m = 5, h = 83;
     auto x = Host<T>::random({m, h}, 1), delta = Host<T>::random({m, h}, 2), bias = Host<T>::random({h}, 3);
@@ -86,7 +86,7 @@ struct Case {
 };
 
 TEST(NormGradient, EqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   for (const NormKind kind : {NormKind::layer, NormKind::rms}) {
     Case c;
     const auto loss = [&] { return c.loss(*backend, kind); };
@@ -135,7 +135,7 @@ void expect_equal_bits_on_threads() {
   };
   std::vector<Results> results;
   on_one_and_two_threads([&](int) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     Results r{Host<T>({m, h}), Host<T>({m, h}), Host<T>({m, h}), Host<float>({h}), Host<float>({h})};
     Host<float> stats({m, 2});
     backend->residual_norm({.x = x,
@@ -170,7 +170,7 @@ TEST(NormGradient, BitsDoNotDependOnThreads) {
 }
 
 TEST(Dropout, KeepsTheElementsThatPhiloxSays) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t m = 9, h = 37, first_row = 11;
   const DropoutSpec dropout{0.25f, {42, 7}, first_row};
   Host<float> x({m, h}), ones({m, h}), sum({m, h});
@@ -187,7 +187,7 @@ TEST(Dropout, KeepsTheElementsThatPhiloxSays) {
 }
 
 TEST(Dropout, MaskIsTheSameHoweverRowsAreSplit) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t m = 12, h = 21;
   auto x = Host<float>::random({m, h}, 1), delta = Host<float>::random({m, h}, 2), bias = Host<float>::random({h}, 3);
   Host<float> whole({m, h}), parts({m, h}), gradient({m, h}), gradient_parts({m, h});

@@ -12,7 +12,7 @@ using testing::Host;
 // step 2: w = 0.8811; m = 0.045 - 0.1 = -0.055, v = 0.002475 + 0.01 = 0.012475;
 //         m / 0.19 = -0.28947368, v / 0.0199 = 0.62688442; w = 0.8811 + 0.1 * 0.28947368 / 0.79176033 = 0.91766080
 TEST(AdamW, TwoStepsByHand) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<float> gradient({1}), master({1}), moment1({1}), moment2({1});
   Host<bf16> working({1});
   master[0] = 1;
@@ -31,7 +31,7 @@ TEST(AdamW, TwoStepsByHand) {
 }
 
 TEST(AdamW, FollowsTheFormulaAndKeepsItsBits) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   const std::int64_t n = 40001;  // a tail, and more than one thread's share
   const AdamWStep step{3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.7f, 5};
   Host<float> first;

@@ -18,7 +18,7 @@ struct Tokens {
 };
 
 TEST(PolicyLoss, WorkedByHand) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Tokens<double> tokens(6);
   // Old probability 0.5 everywhere; the new one makes the ratio. Clip 0.2: bounds 0.8 and 1.2.
   const std::vector<double> ratio = {1.1, 1.5, 0.5, 1.5, 0.5, 1.0}, advantage = {2, 2, 2, -1, -1, 3};
@@ -47,7 +47,7 @@ TEST(PolicyLoss, WorkedByHand) {
 }
 
 TEST(PolicyLoss, GradientEqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Tokens<double> tokens(200);
   tokens.token_loss = Host<double>::random({200}, 1);
   tokens.advantages = Host<double>::random({200}, 2, 3.0);
@@ -81,19 +81,19 @@ TEST(PolicyLoss, FloatAgreesWithDoubleOnAnyThreadsAndPaddingMayHoldAnything) {
   }
   std::vector<Tokens<float>> runs;
   on_one_and_two_threads([&](int) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     tokens.loss(*backend);
     runs.push_back(tokens);
   });
   EXPECT_TRUE(runs[0].gradient.same_bits(runs[1].gradient));
   EXPECT_TRUE(runs[0].terms.same_bits(runs[1].terms));
-  wide.loss(*make_cpu_backend());
+  wide.loss(*make_tested_backend());
   expect_close(tokens.gradient, wide.gradient.doubles(), 1e-6, "gradient");
   expect_close(tokens.terms, wide.terms.doubles(), 1e-12, "terms");
 }
 
 TEST(PolicyLoss, SaysWhatIsWrong) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Tokens<float> tokens(3);
   tokens.clip = 0;
   EXPECT_THROW(tokens.loss(*backend), std::invalid_argument);

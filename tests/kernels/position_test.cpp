@@ -31,7 +31,7 @@ template <class T>
 class Position : public ::testing::Test {
  protected:
   static Host<T> values(unsigned seed, double size) { return Host<T>::random({1, kPlaces}, seed, size); }
-  const std::unique_ptr<Backend> backend_ = make_cpu_backend();
+  const std::unique_ptr<Backend> backend_ = testing::make_tested_backend();
 };
 using Types = ::testing::Types<float, bf16>;
 TYPED_TEST_SUITE(Position, Types);

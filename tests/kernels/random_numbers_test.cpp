@@ -18,7 +18,7 @@ TEST(Philox, KnownAnswers) {
 }
 
 TEST(Normal, MomentsAndTails) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<double> numbers({400, 500});
   backend->normal({{1234, 5}, 0.02, 500, 0, 0, numbers});
   double sum = 0, square = 0, cube = 0, fourth = 0, neighbours = 0;
@@ -36,7 +36,7 @@ TEST(Normal, MomentsAndTails) {
 }
 
 TEST(Normal, AnyBoxIsAPartOfTheWhole) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   const std::int64_t rows = 9, columns = 5003;  // longer than one run, rows that start inside a block of four
   const RandomKey key{42, 7};
   Host<float> whole({rows, columns});

@@ -24,7 +24,7 @@ struct Groups {
 const double kLog2 = std::log(2.0), kLog3 = std::log(3.0);
 
 TEST(RankingLoss, PairsWorkedByHand) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Groups<double> groups(1, 3);
   groups.scores.values() = {0, kLog3, kLog2};
   groups.ranks.values() = {3, 1, 2};
@@ -41,7 +41,7 @@ TEST(RankingLoss, PairsWorkedByHand) {
 }
 
 TEST(RankingLoss, TiedPairsAndAbsentResponsesDoNotCount) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Groups<double> groups(5, 4);
   groups.scores.values() = {kLog3, 0, 0, 99,  // 1 > (2 = 2); the fourth is absent
                             1,     2, 3, 4,   // all tied
@@ -63,7 +63,7 @@ TEST(RankingLoss, TiedPairsAndAbsentResponsesDoNotCount) {
 }
 
 TEST(RankingLoss, BestOfNWorkedByHand) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Groups<double> groups(4, 4);
   groups.kind = RankingKind::best_of_n;
   groups.scores.values() = {0,     kLog2, 0, 0,   // softmax 1/5, 2/5, 1/5, 1/5
@@ -80,7 +80,7 @@ TEST(RankingLoss, BestOfNWorkedByHand) {
 }
 
 TEST(RankingLoss, BestOfNSharesWhatHasEqualScores) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Groups<float> groups(1, 4);  // no model yet: all scores are equal, one of four is right
   groups.kind = RankingKind::best_of_n;
   groups.ranks.values() = {4, 1, 2, 3};
@@ -89,7 +89,7 @@ TEST(RankingLoss, BestOfNSharesWhatHasEqualScores) {
 }
 
 TEST(RankingLoss, GradientEqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   Groups<double> groups(7, 9);
   groups.scores = Host<double>::random({7, 9}, 1, 3.0);
   groups.weights = Host<double>::random({7}, 2);
@@ -109,7 +109,7 @@ TEST(RankingLoss, BitsDoNotDependOnThreads) {
   for (std::int64_t i = 0; i < groups.ranks.size(); ++i) groups.ranks[i] = static_cast<std::int32_t>(i * i % 5);
   std::vector<Groups<float>> runs;
   on_one_and_two_threads([&](int) {
-    groups.loss(*make_cpu_backend());
+    groups.loss(*make_tested_backend());
     runs.push_back(groups);
   });
   EXPECT_TRUE(runs[0].gradient.same_bits(runs[1].gradient));

@@ -7,7 +7,7 @@ namespace {
 using testing::Host;
 
 TEST(Reduce, AddAlsoInPlace) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<float> a = Host<float>::random({33, 1001}, 1), b = Host<float>::random({33, 1001}, 2), sum({33, 1001});
   backend->add(a, b, sum);
   for (std::int64_t i = 0; i < sum.size(); ++i) ASSERT_EQ(sum[i], a[i] + b[i]);
@@ -20,7 +20,7 @@ TEST(Reduce, AddAlsoInPlace) {
 }
 
 TEST(Reduce, SumOfSquaresByBlock) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   const std::int64_t n = 70003;
   Host<float> x = Host<float>::random({n}, 1);
   for (const std::int64_t block : {std::int64_t{7}, std::int64_t{20000}, n, 2 * n}) {
@@ -41,7 +41,7 @@ TEST(Reduce, SumOfSquaresByBlock) {
 }
 
 TEST(Reduce, WeightedSum) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<float> x({5}), weight({5});
   for (std::int64_t i = 0; i < 5; ++i) x[i] = static_cast<float>(i + 1), weight[i] = i == 3 ? 0.0f : 0.5f;
   Host<double> out({1});
@@ -50,7 +50,7 @@ TEST(Reduce, WeightedSum) {
 }
 
 TEST(Reduce, BlendIsAnExponentialMovingAverage) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<float> x({2}), average({2});
   x.values() = {1.0f, -2.0f}, average.values() = {3.0f, -2.0f};
   backend->blend(x, 0.25, average);  // 3 + (1 - 3) / 4; what is there already stays
@@ -63,7 +63,7 @@ TEST(Reduce, BlendIsAnExponentialMovingAverage) {
 }
 
 TEST(Reduce, BlendAtAnyNumberOfThreadsAndPlaces) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   const std::int64_t n = 20003;
   Host<float> x = Host<float>::random({n}, 1), first;
   testing::on_one_and_two_threads([&](int threads) {
@@ -79,7 +79,7 @@ TEST(Reduce, BlendAtAnyNumberOfThreadsAndPlaces) {
 }
 
 TEST(Reduce, BiasGradientAtAnyNumberOfThreads) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<bf16> dy = Host<bf16>::random({300, 517}, 1);
   Host<float> first;
   testing::on_one_and_two_threads([&](int threads) {

@@ -1,9 +1,8 @@
 // What the kernel tests share: tensors in host memory, comparison with references computed in double, and central
-// finite differences. The CPU backend's memory is host memory, so that a view may look at a vector.
+// finite differences. The tested backend takes host memory, so that a view may look at a vector.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <cstring>
@@ -11,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "tests/kernels/tested_backend.h"
 
 namespace coxswain::testing {
 
@@ -101,16 +100,6 @@ inline void expect_gradient(Host<double>& x, const Host<double>& gradient, const
     const double numeric = (above - below) / (2 * kStep);
     ASSERT_NEAR(gradient.at(i), numeric, 1e-7 * (1 + std::abs(numeric))) << what << " [" << i << "]";
   }
-}
-
-// Runs `work` on one thread and then on two.
-inline void on_one_and_two_threads(const std::function<void(int)>& work) {
-  const int before = omp_get_max_threads();
-  for (const int threads : {1, 2}) {
-    omp_set_num_threads(threads);
-    work(threads);
-  }
-  omp_set_num_threads(before);
 }
 
 }  // namespace coxswain::testing

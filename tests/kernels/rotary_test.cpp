@@ -11,7 +11,7 @@ TYPED_TEST_SUITE(Rotary, Types);
 
 TYPED_TEST(Rotary, TurnsPairsByTheirAngles) {
   using T = TypeParam;
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t b = 2, t = 3, heads = 2, d = 6;
   auto x = Host<T>::random({b, t, heads, d}, 1);
   const Host<T> before = x;
@@ -31,7 +31,7 @@ TYPED_TEST(Rotary, TurnsPairsByTheirAngles) {
 }
 
 TEST(RotaryGradient, EqualsFiniteDifferencesOnStridedHeads) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t b = 1, t = 4, heads = 2, d = 8;
   auto x = Host<double>::random({b, t, 3 * heads * d}, 1);  // q, k and v side by side
   auto weight = Host<double>::random({b, t, 3 * heads * d}, 2);

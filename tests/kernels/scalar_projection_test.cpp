@@ -15,7 +15,7 @@ TYPED_TEST_SUITE(ScalarProjection, Types);
 TYPED_TEST(ScalarProjection, AgreesWithReferenceWithAndWithoutBias) {
   using T = TypeParam;
   using S = Sum<T>;
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t m = 37, h = 133;
   auto y = Host<T>::random({m, h}, 1);
   auto w = Host<T>::random({h}, 2);
@@ -36,7 +36,7 @@ TYPED_TEST(ScalarProjection, AgreesWithReferenceWithAndWithoutBias) {
 TYPED_TEST(ScalarProjection, GradientsAgreeWithReferenceAndAddUp) {
   using T = TypeParam;
   using S = Sum<T>;
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   const std::int64_t m = 150, h = 133;
   auto y = Host<T>::random({m, h}, 1);
   auto w = Host<T>::random({h}, 2);
@@ -63,7 +63,7 @@ TYPED_TEST(ScalarProjection, GradientsAgreeWithReferenceAndAddUp) {
 }
 
 TEST(ScalarProjectionGradient, EqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   auto y = Host<double>::random({5, 40}, 1), w = Host<double>::random({40}, 2), bias = Host<double>::random({1}, 3);
   auto dout = Host<double>::random({5}, 4);
   const auto loss = [&] {
@@ -85,7 +85,7 @@ TEST(ScalarProjection, BitsDoNotDependOnThreadsOrOnOtherRows) {
   std::vector<Host<float>> outs, weights, biases;
   std::vector<Host<bf16>> inputs;
   on_one_and_two_threads([&](int) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     Host<float> out({m}), dw({h}), dbias({1}), alone({1});
     Host<bf16> dy({m, h});
     backend->scalar_projection(y, w, {}, out);

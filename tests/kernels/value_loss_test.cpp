@@ -18,7 +18,7 @@ struct States {
 };
 
 TEST(ValueLoss, WorkedByHand) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   States<double> states(5);
   states.values.values() = {1.1, 2.0, 2.0, 0.5, 7.0};
   states.old_values.values() = {1.0, 1.0, 1.0, 1.0, 0.0};
@@ -38,7 +38,7 @@ TEST(ValueLoss, WorkedByHand) {
 }
 
 TEST(ValueLoss, GradientEqualsFiniteDifferences) {
-  const auto backend = make_cpu_backend();
+  const auto backend = make_tested_backend();
   States<double> states(200);
   states.values = Host<double>::random({200}, 1);
   states.old_values = Host<double>::random({200}, 2);
@@ -70,13 +70,13 @@ TEST(ValueLoss, FloatAgreesWithDoubleOnAnyThreadsAndPaddingMayHoldAnything) {
   }
   std::vector<States<float>> runs;
   on_one_and_two_threads([&](int) {
-    const auto backend = make_cpu_backend();
+    const auto backend = make_tested_backend();
     states.loss(*backend);
     runs.push_back(states);
   });
   EXPECT_TRUE(runs[0].gradient.same_bits(runs[1].gradient));
   EXPECT_TRUE(runs[0].terms.same_bits(runs[1].terms));
-  wide.loss(*make_cpu_backend());
+  wide.loss(*make_tested_backend());
   expect_close(states.gradient, wide.gradient.doubles(), 1e-6, "gradient");
   expect_close(states.terms, wide.terms.doubles(), 1e-12, "terms");
 }

@@ -1,0 +1,76 @@
+// What the GPU can do at best: cuBLASLt's product alone, and a plain copy of a large array.
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/gemm.h"
+
+namespace coxswain {
+namespace {
+
+// Two points in a stream, and the time between them.
+class Stopwatch {
+ public:
+  explicit Stopwatch(cudaStream_t stream) : stream_(stream) {
+    for (cudaEvent_t& event : events_) check_cuda(cudaEventCreateWithFlags(&event, 0), "cudaEventCreate");
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() {
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+  template <class Work>
+  double seconds(const Work& work) {
+    check_cuda(cudaEventRecord(events_[0], stream_), "cudaEventRecord");
+    work();
+    check_cuda(cudaEventRecord(events_[1], stream_), "cudaEventRecord");
+    check_cuda(cudaEventSynchronize(events_[1]), "cudaEventSynchronize");
+    float milliseconds = 0;
+    check_cuda(cudaEventElapsedTime(&milliseconds, events_[0], events_[1]), "cudaEventElapsedTime");
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
+
+ private:
+  cudaStream_t stream_;
+  std::array<cudaEvent_t, 2> events_{};
+};
+
+// Median of five runs, after one that is not counted.
+template <class Work>
+double median_seconds(cudaStream_t stream, const Work& work) {
+  Stopwatch watch(stream);
+  work();
+  std::vector<double> seconds;
+  for (int run = 0; run < 5; ++run) seconds.push_back(watch.seconds(work));
+  std::nth_element(seconds.begin(), seconds.begin() + 2, seconds.end());
+  return seconds[2];
+}
+
+}  // namespace
+
+double CudaBackend::library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
+                                            std::int64_t k) {
+  const auto bytes = [](std::int64_t rows, std::int64_t columns) { return rows * columns * 8; };
+  const Scratch<std::byte> x_memory(*this, bytes(m, k)), w_memory(*this, bytes(n, k)), y_memory(*this, bytes(m, n));
+  const bool weight = product == LinearProduct::weight_gradient;
+  const TensorView x(x_memory.data(), dtype, {m, k}), y(y_memory.data(), dtype, {m, n});
+  const TensorView w(w_memory.data(), weight && dtype == DType::bf16 ? DType::f32 : dtype, {n, k});
+  for (const TensorView& view : {x, w, y}) do_fill(view, 0);
+  return median_seconds(stream(), [&] {
+    if (product == LinearProduct::forward) gemm_->run({x, false}, {w, true}, y, false);
+    if (product == LinearProduct::input_gradient) gemm_->run({y, false}, {w, false}, x, false);
+    if (weight) gemm_->run({y, true}, {x, false}, w, true);
+  });
+}
+
+double CudaBackend::copy_bytes_per_second() {
+  constexpr std::int64_t kElements = std::int64_t{64} << 20;  // 256 MiB each way
+  const Scratch<float> from(*this, kElements), to(*this, kElements);
+  const TensorView source(from.data(), DType::f32, {kElements}), target(to.data(), DType::f32, {kElements});
+  do_fill(source, 0);
+  const double seconds = median_seconds(stream(), [&] { do_copy(source, target); });
+  return 2.0 * static_cast<double>(source.bytes()) / seconds;
+}
+
+}  // namespace coxswain

@@ -1,0 +1,150 @@
+// cuBLASLt takes matrices column by column, so that a view [rows, columns] is to it the transpose: [columns, rows] with
+// the row's stride between columns. The product a b of rows is its product b^T a^T.
+#include "kernels/cuda/gemm.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/cuda/runtime.h"
+
+namespace coxswain {
+namespace {
+
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
+void check_cublas(cublasStatus_t status, const char* call) {
+  if (status != CUBLAS_STATUS_SUCCESS)
+    throw std::runtime_error(std::string("cuBLASLt: ") + call + ": " + cublasGetStatusString(status));
+}
+
+cudaDataType_t type_of(DType dtype) {
+  return dtype == DType::bf16 ? CUDA_R_16BF : dtype == DType::f64 ? CUDA_R_64F : CUDA_R_32F;
+}
+
+// Of an operand's address, in bytes, up to what the widest loads ask for.
+std::uint32_t alignment_of(const TensorView& view) {
+  const auto address = reinterpret_cast<std::uintptr_t>(view.data);
+  return static_cast<std::uint32_t>(std::min<std::uintptr_t>(16, address & (~address + 1)));
+}
+
+std::int64_t leading_of(const TensorView& view) { return std::max(view.strides[0], view.shape[1]); }
+
+struct LayoutDeleter {
+  void operator()(cublasLtMatrixLayout_t layout) const { cublasLtMatrixLayoutDestroy(layout); }
+};
+struct DescriptionDeleter {
+  void operator()(cublasLtMatmulDesc_t description) const { cublasLtMatmulDescDestroy(description); }
+};
+struct PreferenceDeleter {
+  void operator()(cublasLtMatmulPreference_t preference) const { cublasLtMatmulPreferenceDestroy(preference); }
+};
+template <class Handle, class Deleter>
+using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Deleter>;
+using Layout = Owned<cublasLtMatrixLayout_t, LayoutDeleter>;
+using Description = Owned<cublasLtMatmulDesc_t, DescriptionDeleter>;
+using Preference = Owned<cublasLtMatmulPreference_t, PreferenceDeleter>;
+
+Layout layout_of(const TensorView& view) {
+  cublasLtMatrixLayout_t layout = nullptr;
+  check_cublas(cublasLtMatrixLayoutCreate(&layout, type_of(view.dtype), static_cast<std::uint64_t>(view.shape[1]),
+                                          static_cast<std::uint64_t>(view.shape[0]), leading_of(view)),
+               "cublasLtMatrixLayoutCreate");
+  return Layout(layout);
+}
+
+Description description_of(bool f64, bool first_transposed, bool second_transposed) {
+  cublasLtMatmulDesc_t description = nullptr;
+  check_cublas(cublasLtMatmulDescCreate(&description, f64 ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                                        f64 ? CUDA_R_64F : CUDA_R_32F),
+               "cublasLtMatmulDescCreate");
+  Description owned(description);
+  const auto set = [description](cublasLtMatmulDescAttributes_t attribute, bool transposed) {
+    const cublasOperation_t operation = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    check_cublas(cublasLtMatmulDescSetAttribute(description, attribute, &operation, sizeof operation),
+                 "cublasLtMatmulDescSetAttribute");
+  };
+  set(CUBLASLT_MATMUL_DESC_TRANSA, first_transposed);
+  set(CUBLASLT_MATMUL_DESC_TRANSB, second_transposed);
+  return owned;
+}
+
+template <class T>
+void prefer(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
+  check_cublas(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
+               "cublasLtMatmulPreferenceSetAttribute");
+}
+
+}  // namespace
+
+// In cuBLASLt's words: the factors change places.
+struct Gemm::Plan {
+  Description description;
+  Layout first, second, result;
+  cublasLtMatmulHeuristicResult_t algorithm;
+};
+
+Gemm::Gemm(cudaStream_t stream) : stream_(stream) { check_cublas(cublasLtCreate(&handle_), "cublasLtCreate"); }
+
+Gemm::~Gemm() {
+  cudaFree(workspace_);
+  cublasLtDestroy(handle_);
+}
+
+void* Gemm::workspace(std::size_t bytes) {
+  if (bytes > 0 && workspace_ == nullptr) check_cuda(cudaMalloc(&workspace_, kWorkspaceBytes), "cudaMalloc");
+  return bytes > 0 ? workspace_ : nullptr;
+}
+
+const Gemm::Plan& Gemm::plan_for(const Factor& a, const Factor& b, const TensorView& c) {
+  Key key{};
+  std::size_t at = 0;
+  for (const TensorView* view : {&a.view, &b.view, &c})
+    for (const std::int64_t part : {static_cast<std::int64_t>(view->dtype), view->shape[0], view->shape[1],
+                                    leading_of(*view), static_cast<std::int64_t>(alignment_of(*view))})
+      key[at++] = part;
+  key[at++] = a.transposed, key[at] = b.transposed;
+  std::unique_ptr<Plan>& plan = plans_[key];
+  if (plan) return *plan;
+
+  cublasLtMatmulPreference_t raw = nullptr;
+  check_cublas(cublasLtMatmulPreferenceCreate(&raw), "cublasLtMatmulPreferenceCreate");
+  const Preference preference(raw);
+  prefer<std::uint64_t>(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+  prefer<std::uint32_t>(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, CUBLASLT_REDUCTION_SCHEME_NONE);
+  prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(b.view));
+  prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(a.view));
+  prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(c));
+  prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(c));
+  auto made = std::make_unique<Plan>(Plan{description_of(c.dtype == DType::f64, b.transposed, a.transposed),
+                                          layout_of(b.view),
+                                          layout_of(a.view),
+                                          layout_of(c),
+                                          {}});
+  int found = 0;
+  check_cublas(cublasLtMatmulAlgoGetHeuristic(handle_, made->description.get(), made->first.get(), made->second.get(),
+                                              made->result.get(), made->result.get(), preference.get(), 1,
+                                              &made->algorithm, &found),
+               "cublasLtMatmulAlgoGetHeuristic");
+  if (found == 0)
+    throw std::runtime_error("cuBLASLt has no algorithm for a product of " + a.view.shape.str() + " and " +
+                             b.view.shape.str() + " in " + name_of(a.view.dtype));
+  plan = std::move(made);
+  return *plan;
+}
+
+void Gemm::run(const Factor& a, const Factor& b, const TensorView& c, bool accumulate) {
+  const Plan& plan = plan_for(a, b, c);
+  const double wide[] = {1.0, accumulate ? 1.0 : 0.0};  // alpha and beta
+  const float narrow[] = {1.0f, accumulate ? 1.0f : 0.0f};
+  const bool f64 = c.dtype == DType::f64;
+  const void* alpha = f64 ? static_cast<const void*>(wide) : narrow;
+  const void* beta = f64 ? static_cast<const void*>(wide + 1) : narrow + 1;
+  const std::size_t bytes = plan.algorithm.workspaceSize;
+  check_cublas(cublasLtMatmul(handle_, plan.description.get(), alpha, b.view.data, plan.first.get(), a.view.data,
+                              plan.second.get(), beta, c.data, plan.result.get(), c.data, plan.result.get(),
+                              &plan.algorithm.algo, workspace(bytes), bytes, stream_),
+               "cublasLtMatmul");
+}
+
+}  // namespace coxswain

@@ -1,0 +1,94 @@
+// Matrix products of the linear layers and their gradients, by cuBLASLt. Where a bias or an activation follows, the
+// product leaves its sums in FP32 and one pass more finishes them, so that a result is rounded once.
+#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/gemm.h"
+
+namespace coxswain {
+namespace {
+
+// y = sums + bias; activated = activation(y before it is rounded). y may lie where the sums do.
+template <class T, Activation kind>
+struct FinishElement {
+  using R = Real<T>;
+  Matrix<R> sums;
+  Vector<R> bias;
+  Matrix<T> y, activated;
+
+  __device__ void operator()(std::int64_t r, std::int64_t c) const {
+    const R value = bias ? sums[r][c] + bias[c] : sums[r][c];
+    put(y[r][c], value);
+    if constexpr (kind != Activation::none) put(activated[r][c], apply<kind>(value));
+  }
+};
+
+// dx = sums * activation'(pre_activation)
+template <class T, Activation kind>
+struct FinishGradientElement {
+  Matrix<Real<T>> sums;
+  Matrix<T> pre_activation, dx;
+
+  __device__ void operator()(std::int64_t r, std::int64_t c) const {
+    put(dx[r][c], sums[r][c] * apply_gradient<kind>(load(pre_activation[r][c])));
+  }
+};
+
+// A place [rows, columns] for sums that become `result`: result itself if it is of their type.
+template <class R>
+class Sums {
+ public:
+  Sums(Backend& backend, const TensorView& result)
+      : scratch_(backend, result.dtype == dtype_of<R>() ? 0 : result.elements()),
+        view_(result.dtype == dtype_of<R>() ? result : TensorView(scratch_.data(), dtype_of<R>(), result.shape)) {}
+  const TensorView& view() const { return view_; }
+
+ private:
+  Scratch<R> scratch_;
+  TensorView view_;
+};
+
+}  // namespace
+
+void CudaBackend::do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) {
+  if (y.elements() == 0) return;
+  const auto product = [&](const TensorView& result) {
+    x.shape[1] == 0 ? do_fill(result, 0) : gemm_->run({x, false}, {w, true}, result, false);
+  };
+  if (epilogue.bias.empty() && epilogue.activation == Activation::none) return product(y);
+  dispatch_type(y.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using R = Real<T>;
+    const Sums<R> sums(*this, y);
+    product(sums.view());
+    dispatch(epilogue.activation, [&](auto kind) {
+      elementwise(stream(), y.shape[0], y.shape[1],
+                  FinishElement<T, decltype(kind)::value>{Matrix<R>(sums.view()), Vector<R>(epilogue.bias),
+                                                          Matrix<T>(y), Matrix<T>(epilogue.activated)});
+    });
+  });
+}
+
+void CudaBackend::do_linear_input_gradient(TensorView dy, TensorView w, TensorView dx,
+                                           const GradientEpilogue& epilogue) {
+  if (dx.elements() == 0) return;
+  const auto product = [&](const TensorView& result) {
+    dy.shape[1] == 0 ? do_fill(result, 0) : gemm_->run({dy, false}, {w, false}, result, false);
+  };
+  if (epilogue.activation == Activation::none) return product(dx);
+  dispatch_type(dx.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using R = Real<T>;
+    const Sums<R> sums(*this, dx);
+    product(sums.view());
+    dispatch(epilogue.activation, [&](auto kind) {
+      elementwise(stream(), dx.shape[0], dx.shape[1],
+                  FinishGradientElement<T, decltype(kind)::value>{Matrix<R>(sums.view()),
+                                                                  Matrix<T>(epilogue.pre_activation), Matrix<T>(dx)});
+    });
+  });
+}
+
+void CudaBackend::do_linear_weight_gradient(TensorView dy, TensorView x, TensorView dw) {
+  if (dw.elements() > 0 && dy.shape[0] > 0) gemm_->run({dy, true}, {x, false}, dw, true);
+}
+
+}  // namespace coxswain

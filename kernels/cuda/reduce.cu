@@ -1,0 +1,92 @@
+// Sums: of two arrays, with weights, of squares, over rows. Each has one order: a block of threads sums a piece of
+// fixed length, and the pieces are added in turn.
+#include "kernels/cuda/common.cuh"
+
+namespace coxswain {
+namespace {
+
+constexpr std::int64_t kPiece = 16384;
+
+template <class T>
+struct AddElement {
+  const T *a, *b;
+  T* sum;
+
+  __device__ void operator()(std::int64_t, std::int64_t i) const { put(sum[i], load(a[i]) + load(b[i])); }
+};
+
+// partial[p] = sum of x[i] y[i] over piece p; pieces start where a block of elements starts.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    product_sums_kernel(const T* x, const T* y, std::int64_t count, std::int64_t block, std::int64_t pieces_in_block,
+                        double* partial) {
+  const std::int64_t in_block = blockIdx.x % pieces_in_block * kPiece;
+  const std::int64_t start = blockIdx.x / pieces_in_block * block + in_block;
+  std::int64_t length = count - start;
+  length = length < kPiece ? length : kPiece;
+  length = length < block - in_block ? length : block - in_block;
+  const double sum = block_sum<double>(
+      length, [=](std::int64_t i) { return static_cast<double>(x[start + i]) * static_cast<double>(y[start + i]); });
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+struct AddPieces {
+  const double* partial;
+  std::int64_t pieces_in_block;
+  double* out;
+
+  __device__ void operator()(std::int64_t, std::int64_t block) const {
+    double sum = 0;
+    for (std::int64_t piece = 0; piece < pieces_in_block; ++piece) sum += partial[block * pieces_in_block + piece];
+    out[block] = sum;
+  }
+};
+
+// out[b] = sum of x y over the b-th block of `block` elements.
+template <class T>
+void product_sums(Backend& backend, cudaStream_t stream, const TensorView& x, const TensorView& y, std::int64_t block,
+                  double* out) {
+  const std::int64_t count = x.elements(), blocks = (count + block - 1) / block;
+  const std::int64_t pieces_in_block = (std::min(block, count) + kPiece - 1) / kPiece;
+  const Scratch<double> partial(backend, blocks * pieces_in_block);
+  launch(stream, {dim3(static_cast<unsigned>(blocks * pieces_in_block))}, product_sums_kernel<T>, x.as<T>(), y.as<T>(),
+         count, block, pieces_in_block, partial.data());
+  elementwise(stream, 1, blocks, AddPieces{partial.data(), pieces_in_block, out});
+}
+
+template <class T>
+struct BiasGradient {
+  Matrix<T> dy;
+  __device__ Real<T> operator()(std::int64_t r, std::int64_t c) const { return load(dy[r][c]); }
+};
+
+}  // namespace
+
+void CudaBackend::do_add(TensorView a, TensorView b, TensorView sum) {
+  dispatch_type(a.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    elementwise(stream(), 1, a.elements(), AddElement<T>{a.as<T>(), b.as<T>(), sum.as<T>()});
+  });
+}
+
+void CudaBackend::do_weighted_sum(TensorView x, TensorView weight, TensorView out) {
+  const std::int64_t count = x.elements();
+  if (count == 0) return do_fill(out, 0);
+  x.dtype == DType::f64 ? product_sums<double>(*this, stream(), x, weight, count, out.as<double>())
+                        : product_sums<float>(*this, stream(), x, weight, count, out.as<double>());
+}
+
+void CudaBackend::do_sum_of_squares(TensorView x, std::int64_t block, TensorView out) {
+  if (x.elements() == 0) return;
+  x.dtype == DType::f64 ? product_sums<double>(*this, stream(), x, x, block, out.as<double>())
+                        : product_sums<float>(*this, stream(), x, x, block, out.as<double>());
+}
+
+void CudaBackend::do_bias_gradient(TensorView dy, TensorView dbias) {
+  dispatch_type(dy.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    add_column_sums(*this, stream(), dy.shape[0], dy.shape[1], BiasGradient<T>{Matrix<T>(dy)}, dbias.as<Real<T>>());
+  });
+}
+
+}  // namespace coxswain

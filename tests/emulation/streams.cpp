@@ -1,0 +1,162 @@
+// Streams and events. What is put into a stream runs some time later: when somebody waits for it, or when the random
+// order wants it; streams take turns at random, and keep to their own order and to the events they wait for.
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "tests/emulation/device_memory.h"
+#include "tests/emulation/schedule.h"
+#include "tests/emulation/streams.h"
+
+using Clock = std::chrono::steady_clock;
+
+struct CUevent_st {
+  std::uint64_t recorded = 0, reached = 0;  // tickets
+  Clock::time_point time;
+};
+
+namespace cuda_emulation {
+namespace {
+
+struct Work {
+  std::function<void()> run;
+  const CUevent_st* awaited = nullptr;
+  std::uint64_t ticket = 0;
+};
+
+}  // namespace
+}  // namespace cuda_emulation
+
+struct CUstream_st {
+  std::deque<cuda_emulation::Work> queue;
+};
+
+namespace cuda_emulation {
+namespace {
+
+struct Device {
+  std::recursive_mutex mutex;
+  std::set<CUstream_st*> streams;
+  std::vector<std::unique_ptr<CUstream_st>> all_streams;  // kept: a name that is used too late is still a stream
+  std::vector<std::unique_ptr<CUevent_st>> events;
+  std::size_t waiting = 0;  // works in all streams
+};
+Device& device() {
+  static Device only;
+  return only;
+}
+
+bool can_run(const CUstream_st& stream) {
+  if (stream.queue.empty()) return false;
+  const Work& next = stream.queue.front();
+  return next.awaited == nullptr || next.awaited->reached >= next.ticket;
+}
+
+// Runs one work of one stream; false if none can run.
+bool step() {
+  std::vector<CUstream_st*> able;
+  for (CUstream_st* stream : device().streams)
+    if (can_run(*stream)) able.push_back(stream);
+  if (able.empty()) return false;
+  CUstream_st& stream = *able[order()() % able.size()];
+  const Work work = std::move(stream.queue.front());
+  stream.queue.pop_front();
+  --device().waiting;
+  if (work.run) work.run();
+  return true;
+}
+
+template <class Done>
+void run_until(const Done& done) {
+  if (done()) return;
+  const OpenMemory open;
+  while (!done())
+    if (!step()) fail("a stream waits for an event that nothing will record");
+}
+
+void put(cudaStream_t stream, Work work) {
+  if (stream == nullptr || device().streams.count(stream) == 0)
+    fail(stream ? "a stream that was destroyed" : "the default stream is not emulated");
+  stream->queue.push_back(std::move(work));
+  ++device().waiting;
+  constexpr std::size_t kMost = 4096;
+  if (device().waiting < kMost && order()() % 16 != 0) return;
+  const OpenMemory open;
+  for (std::uint64_t left = device().waiting >= kMost ? kMost : order()() % 32; left > 0 && step();) --left;
+}
+
+}  // namespace
+
+std::unique_lock<std::recursive_mutex> lock_device() { return std::unique_lock(device().mutex); }
+
+void enqueue(cudaStream_t stream, std::function<void()> work) { put(stream, Work{std::move(work), nullptr, 0}); }
+
+void run_all() {
+  run_until([] { return device().waiting == 0; });
+}
+
+}  // namespace cuda_emulation
+
+using namespace cuda_emulation;
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const auto lock = lock_device();
+  device().all_streams.push_back(std::make_unique<CUstream_st>());
+  *stream = device().all_streams.back().get();
+  device().streams.insert(*stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  cudaStreamSynchronize(stream);
+  const auto lock = lock_device();
+  device().streams.erase(stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const auto lock = lock_device();
+  run_until([stream] { return stream->queue.empty(); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const auto lock = lock_device();
+  put(stream, Work{{}, event, event->recorded});
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  const auto lock = lock_device();
+  device().events.push_back(std::make_unique<CUevent_st>());
+  *event = device().events.back().get();
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }  // kept: a stream may still wait for it
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto lock = lock_device();
+  const std::uint64_t ticket = ++event->recorded;
+  put(stream, Work{[event, ticket] {
+                     event->reached = ticket;
+                     event->time = Clock::now();
+                   },
+                   nullptr, 0});
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const auto lock = lock_device();
+  const std::uint64_t ticket = event->recorded;
+  run_until([event, ticket] { return event->reached >= ticket; });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
+  return cudaSuccess;
+}
