@@ -18,7 +18,8 @@ struct DeviceConfig {
   friend bool operator==(const DeviceConfig&, const DeviceConfig&) = default;
 };
 
-// The CUDA backend (kernels/cuda) on the node's GPU of that number, where it is built in. Why there is none to be had, or empty.
+// The CUDA backend (kernels/cuda) on the node's GPU of that number, where it is built in. Why there is none to be had,
+// or empty.
 bool cuda_is_built_in();
 std::string missing_cuda_device(int device);
 std::unique_ptr<Backend> make_cuda_backend(int device);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "mpi_test.h"
 #include "rl/generator.h"
+#include "tests/family.h"
 #include "train/master_weights.h"
 
 namespace coxswain {
@@ -23,19 +24,7 @@ ModelConfig small_model(const std::string& family, Precision precision) {
   model.initial_deviation = 0.3;
   model.precision = precision;
   model.dropout = 0.1;
-  if (family == "gpt1") model.norm_position = NormPosition::post;
-  if (family == "gpt3") model.banded_layers = BandedLayers::alternate;
-  model.band = 4;
-  if (family == "llama") {
-    model.norm = NormKind::rms;
-    model.activation = Activation::silu;
-    model.gated = true;
-    model.kv_heads = 2;
-    model.positions = PositionKind::rotary;
-    model.bias = false;
-    model.tied_embeddings = false;
-  }
-  model.check();
+  make_family(model, family, 4);
   return model;
 }
 

@@ -8,6 +8,7 @@
 #include "collected_state.h"
 #include "model/model.h"
 #include "mpi_test.h"
+#include "tests/family.h"
 #include "train/evaluator.h"
 #include "train/trainer.h"
 
@@ -93,19 +94,7 @@ Small small_model(const std::string& family, Precision precision) {
   model.precision = precision;
   model.dropout = 0.1;
   model.embedding_dropout = 0.1;
-  if (family == "gpt1") model.norm_position = NormPosition::post;
-  if (family == "gpt3") model.banded_layers = BandedLayers::alternate;
-  model.band = 4;
-  if (family == "llama") {
-    model.norm = NormKind::rms;
-    model.activation = Activation::silu;
-    model.gated = true;
-    model.kv_heads = 2;
-    model.positions = PositionKind::rotary;
-    model.bias = false;
-    model.tied_embeddings = false;
-  }
-  model.check();
+  make_family(model, family, 4);
   small.batch.global = 16;
   small.batch.micro = 2;
   small.batch.length = 12;

@@ -8,6 +8,7 @@
 
 #include "model/kv_cache.h"
 #include "model/model.h"
+#include "tests/family.h"
 #include "train/master_weights.h"
 
 namespace coxswain {
@@ -26,19 +27,7 @@ ModelConfig model_of(const std::string& family, Precision precision) {
   model.initial_deviation = 0.1;
   model.precision = precision;
   model.dropout = 0.1;
-  if (family == "gpt1") model.norm_position = NormPosition::post;
-  if (family == "gpt3") model.banded_layers = BandedLayers::alternate;
-  model.band = 9;
-  if (family == "llama") {
-    model.norm = NormKind::rms;
-    model.activation = Activation::silu;
-    model.gated = true;
-    model.kv_heads = 2;
-    model.positions = PositionKind::rotary;
-    model.bias = false;
-    model.tied_embeddings = false;
-  }
-  model.check();
+  make_family(model, family, 9);
   return model;
 }
 
