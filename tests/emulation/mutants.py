@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Breaks the CUDA kernels one line at a time and runs the tests on the emulated GPU: every mutant must be caught.
+
+usage: mutants.py BUILD [WORD ...]   BUILD: a folder built with preset `release`; WORD: only mutants whose file or text has it
+"""
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SEEDS = 3
+# file, text that occurs once, what takes its place, kernel test that must fail; "; N" after the file picks the Nth place.
+MUTANTS = [
+    ("common.cuh: norm", "  __syncthreads();  // the last call's values may still be read\n", "", "norm"),
+    ("common.cuh: norm", "of_warps[thread / kWarp] = value;\n  __syncthreads();", "of_warps[thread / kWarp] = value;", "norm"),
+    ("common.cuh: norm", "warp < warps; ++warp", "warp + 1 < warps; ++warp", "norm"),
+    ("common.cuh: norm", "distance = kWarp / 2; distance > 0", "distance = kWarp / 2; distance > 1", "norm"),
+    ("common.cuh: norm", "kWarp + threadIdx.x] = sum;\n  __syncthreads();", "kWarp + threadIdx.x] = sum;", "norm"),
+    ("common.cuh: activation", "i < count; i += step", "i <= count; i += step", "activation"),
+    ("common.cuh: reduce", "if (threadIdx.y > 0 || column >= columns) return;", "if (threadIdx.y > 0) return;", "linear"),
+    ("norm.cu", "load(x[c]) - mean;", "load(x[c + 1]) - mean;", "norm"),
+    ("norm.cu", "op.stats[2 * row + 1] = inverse", "op.stats[2 * row + 2] = inverse", "norm"),
+    ("attention.cuh: attention", "first + row < extents.t ?", "first + row <= extents.t ?", "attention"),
+    ("attention.cuh: attention", "if (token >= extents.t) continue;", "if (token > extents.t) continue;", "attention"),
+    ("attention.cuh: attention", "key <= query && key >= first_key", "key < query && key >= first_key", "attention"),
+    ("attention.cuh: attention", "/ kAcross * kRows; }", "/ kAcross; }", "attention"),
+    ("attention.cuh: attention", "(first_column() + kAcross * j) * stride", "(first_column() + j) * stride", "attention"),
+    ("attention.cu", "    __syncthreads();  // the last tile's values may still be read\n", "", "attention"),
+    ("attention.cu", "extents, v);\n    __syncthreads();", "extents, v);", "attention"),
+    ("attention.cu", "    }\n    __syncthreads();\n    add_product", "    }\n    add_product", "attention"),
+    ("attention.cu", "for (R& result : results[i]) result *= rescale;", "", "attention"),
+    ("attention_gradient.cu", "tiles.dout);\n      __syncthreads();", "tiles.dout);", "attention"),
+    ("attention_gradient.cu", "query, key);\n      __syncthreads();", "query, key);", "attention"),
+    ("attention_gradient.cu", "      __syncthreads();  // the last tile may still be read\n", "", "attention"),
+    ("attention_gradient.cu", "tiles.slopes[l * kScoreStride + row]", "tiles.slopes[row * kScoreStride + l]", "attention"),
+    ("embedding.cu", "first + lane < op.count && ", "", "embedding"),
+    ("embedding.cu", "found &= found - 1", "found = 0", "embedding"),
+    ("cross_entropy.cu", "stats[3 * row + 2] =", "stats[3 * row + 3] =", "cross_entropy"),
+    ("cross_entropy.cu", "put(x, c < op.valid ? slope", "put(x, c <= op.valid ? slope", "cross_entropy"),
+    ("cached_attention.cu", "* op.scale;\n  __syncthreads();", "* op.scale;", "decoding"),
+    ("cached_attention.cu", "    __syncthreads();  // before the next weights\n", "", "decoding"),
+    ("cached_attention.cu", "j >= first && j < count)", "j >= first && j <= count)", "decoding"),
+    ("row_linear.cu", "if (first + i < op.m) sums[i]", "sums[i]", "decoding"),
+    ("sample.cu", "i % op_.columns];\n    __syncthreads();", "i % op_.columns];", "decoding"),
+    ("sample.cu", "        __syncthreads();\n      }", "      }", "decoding"),
+    ("sample.cu", "return -block_max<std::int64_t>", "return block_max<std::int64_t>", "decoding"),
+    ("reduce.cu", "length = length < kPiece ? length : kPiece;", "", "reduce"),
+    ("linear.cu", "gemm_->run({dy, true}, {x, false}, dw, true)", "gemm_->run({dy, true}, {x, false}, dw, false)", "linear"),
+    ("gemm.cu", "cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value)",
+     "CUBLAS_STATUS_SUCCESS", "linear"),
+]
+
+
+def commands_of(build, target):
+    text = subprocess.run(["ninja", "-C", build, "-t", "commands", target], capture_output=True, text=True, check=True)
+    return text.stdout.splitlines()
+
+
+def compile_mutant(build, source, folder, output):
+    entry = next(e for e in json.loads((build / "compile_commands.json").read_text())
+                 if e["file"].endswith(f"kernels/cuda/{source}") and "coxswain_cuda_emulated" in e["command"])
+    words = shlex.split(entry["command"])
+    words[words.index("-o") + 1] = str(output)
+    file = folder / "kernels/cuda" / source
+    words = [str(file if file.exists() else SOURCE / "kernels/cuda" / source) if w == entry["file"] else w for w in words]
+    compiler = 2 if "ccache" in words[0] else 1
+    words.insert(compiler, f"-I{folder}")  # a mutated header comes first
+    return subprocess.run(words, cwd=entry["directory"], capture_output=True, text=True)
+
+
+def run_mutant(build, folder, name, before, after, test):
+    file, _, user = name.partition(": ")
+    text = (SOURCE / "kernels/cuda" / file).read_text()
+    if before not in text:
+        return None, "the text is not there any more: mend this list"
+    target = folder / "kernels/cuda" / file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text.replace(before, after, 1))
+    source = f"{user}.cu" if user else file
+    compiled = compile_mutant(build, source, folder, folder / "mutant.o")
+    if compiled.returncode != 0:
+        return None, compiled.stderr[:500]
+    link = next(c for c in reversed(commands_of(build, f"emulated_{test}_test")) if f"emulated_{test}_test" in c)
+    link = re.sub(rf"\S*coxswain_cuda_emulated\.dir\S*/{re.escape(source)}\.o", str(folder / "mutant.o"), link)
+    link = link.replace(f"-o tests/emulated_{test}_test", f"-o {folder}/mutant")
+    linked = subprocess.run(link, shell=True, cwd=build, capture_output=True, text=True)
+    if linked.returncode != 0:
+        return None, linked.stderr[:500]
+    for seed in range(1, SEEDS + 1):
+        try:
+            ended = subprocess.run([folder / "mutant", "--gtest_brief=1", "--gtest_fail_fast"], capture_output=True,
+                                   text=True, timeout=300, env={"COXSWAIN_EMULATION_SEED": str(seed)})
+        except subprocess.TimeoutExpired:
+            return True, "no end"
+        if ended.returncode != 0:
+            said = re.search(r"cuda emulation.*|^\S+: Failure\n.*", ended.stdout + ended.stderr, re.MULTILINE)
+            return True, f"seed {seed}: {said.group(0) if said else ended.returncode}".replace("\n", " ")[:150]
+    return False, "NOT CAUGHT"
+
+
+def main():
+    build, words = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:]
+    survived = 0
+    for number, mutant in enumerate(MUTANTS):
+        if words and not any(word in " ".join(mutant) for word in words):
+            continue
+        folder = build / "tests/mutants" / str(number)
+        caught, how = run_mutant(build, folder, *mutant)
+        survived += caught is not True
+        print(f"{number:2} {mutant[0]:24} {' '.join(mutant[1].split())[:48]:48} {how}", flush=True)
+    print(f"{survived} mutants not caught")
+    sys.exit(1 if survived else 0)
+
+
+main()

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""The whole program on the emulated GPU: pre-training gives the CPU's metrics within 1e-4, the same bytes on every grid and
+in every order of the GPU's work; CPU and GPU continue each other's checkpoints; what is said where there is no GPU.
+
+Called as SCRIPT PROGRAM MPIEXEC WORK_FOLDER, PROGRAM being the one on the emulation."""
+import json
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "regression"))
+from jobs import DECKS, Bench, Grid, difference, metrics, steps_done  # noqa: E402
+
+GRIDS = ["2x1x1", "1x2x1", "1x1x2"]
+TOLERANCE = 1e-4
+# A step of the emulation takes seconds: a smaller model, and fewer steps.
+SMALL = {"run.steps": 4, "run.validate_every": 2, "model.layers": 2, "model.hidden": 16, "model.heads": 2,
+         "batch.global": 4, "batch.length": 16, "grid.data_shards": 2, "checkpoint.every": 2}
+
+
+def on_gpus(seed=1, devices="8"):
+    os.environ["COXSWAIN_EMULATION_SEED"], os.environ["COXSWAIN_EMULATED_DEVICES"] = str(seed), devices
+
+
+def worst_difference(run, gold):
+    """The largest relative difference of two runs' numbers; infinite where they are not of the same lines."""
+    worst, pairs = 0.0, list(zip(metrics(run).splitlines(), metrics(gold).splitlines()))
+    if not pairs or steps_done(run) != steps_done(gold):
+        return float("inf")
+    for mine, theirs in ((json.loads(a), json.loads(b)) for a, b in pairs):
+        if mine.keys() != theirs.keys():
+            return float("inf")
+        for key, value in theirs.items():
+            if isinstance(value, (int, float)):
+                worst = max(worst, abs(mine[key] - value) / max(1.0, abs(value)))
+    return worst
+
+
+def compare_precisions(bench, deck, data):
+    for precision in ("fp32", "bf16"):
+        keys = data | SMALL | {"model.precision": precision, "grid.data": 1}
+        runs = {kind: bench.work / f"{precision}_{kind}" for kind in ("cpu", "cuda")}
+        for kind, run in runs.items():
+            ended = bench.run(deck, 1, keys | {"device.kind": kind, "run.directory": run})
+            bench.check(ended.code == 0, f"{precision} {kind}: code {ended.code}", ended.text)
+            bench.case(f"{precision} on {kind}: {ended.seconds:.1f} s")
+        worst = worst_difference(runs["cuda"], runs["cpu"])
+        bench.case(f"{precision}: largest difference between CPU and emulated GPU {worst:.1e}")
+        limit = TOLERANCE if precision == "fp32" else 50 * TOLERANCE  # one rounding of bf16 is 4e-3
+        bench.check(worst <= limit, f"{precision}: CPU and GPU differ by {worst:.1e}")
+
+
+def compare_grids(bench, deck, data):
+    keys = data | SMALL | {"device.kind": "cuda"}
+    for name in GRIDS:
+        grid, run = Grid(name), bench.work / name
+        on_gpus(seed=len(name) + GRIDS.index(name))
+        ended = bench.run(deck, grid.ranks, keys | grid.keys() | {"run.directory": run})
+        bench.case(f"{name}: {ended.seconds:.1f} s")
+        if bench.check(ended.code == 0, f"{name}: code {ended.code}", ended.text):
+            unlike = difference(run, bench.work / "fp32_cuda")
+            bench.check(not unlike, name, unlike)
+    on_gpus()
+
+
+def continue_each_other(bench, deck, data):
+    keys = data | SMALL | {"grid.data": 1}
+    for first, second in (("cpu", "cuda"), ("cuda", "cpu")):
+        run = bench.work / f"{first}_then_{second}"
+        for kind, steps in ((first, 2), (second, 4)):
+            ended = bench.run(deck, 1, keys | {"device.kind": kind, "run.directory": run, "run.steps": steps})
+            bench.check(ended.code == 0, f"{run.name}: code {ended.code}", ended.text)
+        worst = worst_difference(run, bench.work / "fp32_cpu")
+        bench.case(f"{run.name}: largest difference {worst:.1e}")
+        bench.check(worst <= TOLERANCE, f"{run.name}: {worst:.1e} from a run on the CPU")
+
+
+def without_gpus(bench, deck, data):
+    keys = data | SMALL | {"grid.data": 1}
+    for devices, reason in (("0", "no CUDA-capable device"), ("no-driver", "driver version is insufficient")):
+        on_gpus(devices=devices)
+        ended = bench.run(deck, 1, keys | {"device.kind": "cuda", "run.directory": bench.work / "none"})
+        bench.check(ended.code == 64 and reason in ended.text, f"{devices}: code {ended.code}", ended.text)
+        bench.case(f"cuda with COXSWAIN_EMULATED_DEVICES={devices}: code {ended.code}")
+    run = bench.work / "auto"
+    ended = bench.run(deck, 1, keys | {"device.kind": "auto", "run.directory": run})
+    bench.check(ended.code == 0 and metrics(run) == metrics(bench.work / "fp32_cpu"), "auto is not the CPU", ended.text)
+    bench.case("auto without a GPU: the CPU's bytes")
+    on_gpus(devices="1")
+    ended = bench.run(deck, 2, keys | {"grid.data": 2, "device.kind": "cuda", "run.directory": bench.work / "one"})
+    bench.check(ended.code == 64 and "its node has 1 GPU" in ended.text, f"one for two: code {ended.code}", ended.text)
+    bench.case(f"one GPU for two ranks: code {ended.code}")
+    on_gpus()
+
+
+def main():
+    bench = Bench("emulated_program")
+    on_gpus()
+    deck, data = DECKS / "small.ini", bench.tokenize(20_000)
+    for part in (compare_precisions, compare_grids, continue_each_other, without_gpus):
+        part(bench, deck, data)
+    bench.finish()
+
+
+main()
