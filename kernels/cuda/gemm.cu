@@ -15,7 +15,7 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
 void check_cublas(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS)
-    throw std::runtime_error(std::string("cuBLASLt: ") + call + ": " + cublasGetStatusString(status));
+    throw std::runtime_error(std::string("cuBLASLt: ") + call + ": " + cublasLtGetStatusString(status));
 }
 
 cudaDataType_t type_of(DType dtype) {

@@ -129,7 +129,7 @@ cublasStatus_t destroy(T* handle) {
 
 using namespace cuda_emulation;
 
-const char* cublasGetStatusString(cublasStatus_t status) {
+const char* cublasLtGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS         ? "CUBLAS_STATUS_SUCCESS"
          : status == CUBLAS_STATUS_INVALID_VALUE ? "CUBLAS_STATUS_INVALID_VALUE"
                                                  : "CUBLAS_STATUS_NOT_SUPPORTED";

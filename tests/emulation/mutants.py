@@ -31,7 +31,7 @@ MUTANTS = [
     ("attention.cu", "    __syncthreads();  // the last tile's values may still be read\n", "", "attention"),
     ("attention.cu", "extents, v);\n    __syncthreads();", "extents, v);", "attention"),
     ("attention.cu", "    }\n    __syncthreads();\n    add_product", "    }\n    add_product", "attention"),
-    ("attention.cu", "for (R& result : results[i]) result *= rescale;", "", "attention"),
+    ("attention.cu", "for (R& result : results[i]) result *= rescale;", "(void)rescale;", "attention"),
     ("attention_gradient.cu", "tiles.dout);\n      __syncthreads();", "tiles.dout);", "attention"),
     ("attention_gradient.cu", "query, key);\n      __syncthreads();", "query, key);", "attention"),
     ("attention_gradient.cu", "      __syncthreads();  // the last tile may still be read\n", "", "attention"),

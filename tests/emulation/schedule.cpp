@@ -1,6 +1,6 @@
 // Blocks and threads of a kernel as fibers (Boost.Context). A block's threads are resumed in a new random order
-// whenever those that can run have run up to a barrier, a word of their warp, or their end; a grid's blocks run one
-// after another in random order.
+// whenever those that can run have run up to a barrier, a word of their warp, or their end, or a warp is let run ahead
+// of the others; a grid's blocks run one after another in random order.
 #include "tests/emulation/schedule.h"
 
 #include <sys/mman.h>
@@ -151,15 +151,29 @@ void start_block() {
   }
 }
 
+// The threads of [first, last) that can go on.
+void collect_runnable(unsigned first, unsigned last) {
+  Block& all = block();
+  all.runnable.clear();
+  for (unsigned i = first; i < std::min(last, all.count); ++i)
+    if (all.threads[i]->state == State::ready) all.runnable.push_back(i);
+}
+
+// Some blocks let all threads go on in turn; in the others one warp goes as far ahead as it can before the next does.
 void run_block() {
   Block& all = block();
   start_block();
   shared_memory_of_next_block(all.grid.dynamic_shared_bytes);
+  const bool runs_ahead = order()() % 2 == 0;
+  unsigned leader = 0;  // the first thread of the warp that is ahead
   while (all.live > 0) {
-    all.runnable.clear();
-    for (unsigned i = 0; i < all.count; ++i)
-      if (all.threads[i]->state == State::ready) all.runnable.push_back(i);
-    if (all.runnable.empty()) report_deadlock();
+    if (runs_ahead) collect_runnable(leader, leader + 32);
+    if (!runs_ahead || all.runnable.empty()) {
+      collect_runnable(0, all.count);
+      if (all.runnable.empty()) report_deadlock();
+      leader = all.runnable[order()() % all.runnable.size()] / 32 * 32;
+      if (runs_ahead) continue;
+    }
     std::shuffle(all.runnable.begin(), all.runnable.end(), order());
     for (const unsigned i : all.runnable) resume(*all.threads[i]);
   }

@@ -36,8 +36,9 @@ TYPED_TEST_SUITE(ResidualNorm, Types);
 TYPED_TEST(ResidualNorm, AgreesWithReference) {
   using T = TypeParam;
   const auto backend = make_tested_backend();
-  for (const NormKind kind : {NormKind::layer, NormKind::rms}) {
-    const std::int64_t m = 5, h = 83;
+  for (const auto& [kind, h] : {std::pair(NormKind::layer, 83), std::pair(NormKind::rms, 83),
+                                std::pair(NormKind::layer, 301), std::pair(NormKind::rms, 301)}) {
+    const std::int64_t m = 5;
     auto x = Host<T>::random({m, h}, 1), delta = Host<T>::random({m, h}, 2), bias = Host<T>::random({h}, 3);
     auto gamma = Host<T>::random({h}, 4), beta = Host<T>::random({h}, 5);
     Host<T> sum({m, h}), y({m, h});
