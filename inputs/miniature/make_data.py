@@ -26,7 +26,7 @@ TOWNS = ("Bath Bristol Dover Exeter Kent Leeds London Oxford Windsor York "
          "Ely Hull Lynn Rye Stoke Wells Deal Hythe Ripon Truro").split()
 ASKS = ["Name", "List", "Give me", "I need", "Find", "Bring"]
 REACTIONS = ["Awful.", "Bad.", "Poor.", "Fair.", "Good.", "Great."]
-SIZES = {"forum": 24000, "demonstrations": 1000, "demonstrations_validation": 200, "reward": 6000, "reward_test": 300,
+SIZES = {"forum": 24000, "demonstrations": 1000, "demonstrations_validation": 200, "reward": 8000, "reward_test": 300,
          "ppo": 3000, "test": 500}
 DEMONSTRATOR_CARELESSNESS = 0.25
 SHOT = ("Name fish for Ann of York.", "cod, pike, sole.")
