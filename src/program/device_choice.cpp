@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,10 @@ std::unique_ptr<Backend> choose_backend(const DeviceConfig& config, Communicator
   const int first = static_cast<int>(world.all_min(missing.empty() ? world.size() : world.rank(), "devices"));
   if (first == world.size()) return make_cuda_backend(device);
   const std::string reason = world.broadcast(missing, first, "devices");
-  if (config.kind == DeviceKind::automatic) return make_cpu_backend();
+  if (config.kind == DeviceKind::automatic) {
+    if (world.rank() == 0) fmt::print(stderr, "[device] kind = auto: rank {}: {}; running on the CPU\n", first, reason);
+    return make_cpu_backend();
+  }
   throw Error(ExitCode::usage,
               fmt::format("[device] kind = cuda: rank {}: {}; use auto to run on the CPU where there is "
                           "no GPU",

@@ -8,7 +8,8 @@
 
 namespace coxswain {
 
-// cuda: Error(usage) with the reason where a rank has no GPU. auto: GPUs if every rank has one, else the CPU.
+// cuda: Error(usage) with the reason where a rank has no GPU. auto: GPUs if every rank has one, else the CPU and a
+// line on the console that says why.
 std::unique_ptr<Backend> choose_backend(const DeviceConfig& config, Communicator& world);
 
 }  // namespace coxswain

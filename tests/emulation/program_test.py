@@ -85,6 +85,8 @@ def without_gpus(bench, deck, data):
     run = bench.work / "auto"
     ended = bench.run(deck, 1, keys | {"device.kind": "auto", "run.directory": run})
     bench.check(ended.code == 0 and metrics(run) == metrics(bench.work / "fp32_cpu"), "auto is not the CPU", ended.text)
+    bench.check(ended.text.count("kind = auto: rank 0: ") == 1 and "; running on the CPU" in ended.text,
+                "auto without a GPU does not say so", ended.text)
     bench.case("auto without a GPU: the CPU's bytes")
     on_gpus(devices="1")
     ended = bench.run(deck, 2, keys | {"grid.data": 2, "device.kind": "cuda", "run.directory": bench.work / "one"})
