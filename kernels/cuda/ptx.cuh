@@ -16,6 +16,13 @@
 #include <ptx_twin.h>
 #endif
 
+// Before a loop over what lies in registers: it must be unrolled.
+#ifdef __CUDACC__
+#define COXSWAIN_UNROLL _Pragma("unroll")
+#else
+#define COXSWAIN_UNROLL
+#endif
+
 namespace coxswain::ptx {
 
 using Pair = std::uint32_t;  // two bf16, the first in the lower half
@@ -113,16 +120,25 @@ __device__ inline float exp2(float x) {
 
 // Sixteen bytes of global or shared memory at once, 16-byte aligned.
 __device__ inline uint4 load_wide(const void* from) {
-#ifndef __CUDACC__
-  cuda_emulation::require_aligned(from, sizeof(uint4), "a load of 16 bytes");
-#endif
+#ifdef __CUDACC__
   return *static_cast<const uint4*>(from);
+#else
+  return cuda_emulation::load_as<uint4>(from, "a load of 16 bytes");
+#endif
 }
 __device__ inline void store_wide(void* to, const uint4& value) {
-#ifndef __CUDACC__
-  cuda_emulation::require_aligned(to, sizeof(uint4), "a store of 16 bytes");
-#endif
+#ifdef __CUDACC__
   *static_cast<uint4*>(to) = value;
+#else
+  cuda_emulation::store_as(to, value, "a store of 16 bytes");
+#endif
+}
+__device__ inline void store_pair(bf16* to, Pair pair) {
+#ifdef __CUDACC__
+  *reinterpret_cast<Pair*>(to) = pair;
+#else
+  cuda_emulation::store_as(to, pair, "a store of 4 bytes");
+#endif
 }
 
 }  // namespace coxswain::ptx

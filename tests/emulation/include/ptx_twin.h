@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace cuda_emulation {
 
@@ -17,5 +18,17 @@ void commit_copies();
 void wait_for_copies(int pending);
 
 void require_aligned(const void* address, std::size_t bytes, const char* what);
+template <class T>
+T load_as(const void* from, const char* what) {
+  require_aligned(from, sizeof(T), what);
+  T value;
+  std::memcpy(&value, from, sizeof(T));
+  return value;
+}
+template <class T>
+void store_as(void* to, const T& value, const char* what) {
+  require_aligned(to, sizeof(T), what);
+  std::memcpy(to, &value, sizeof(T));
+}
 
 }  // namespace cuda_emulation
