@@ -7,6 +7,7 @@
 
 #include <cuda_runtime.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -107,6 +108,8 @@ __device__ inline Pair pack(float first, float second) {
   return bf16(first).bits | static_cast<Pair>(bf16(second).bits) << 16;
 #endif
 }
+__device__ inline float first_of(Pair pair) { return std::bit_cast<float>(pair << 16); }
+__device__ inline float second_of(Pair pair) { return std::bit_cast<float>(pair & 0xffff0000u); }
 // 2^x within two units in the last place; 0 for minus infinity.
 __device__ inline float exp2(float x) {
 #ifdef __CUDACC__
