@@ -113,76 +113,89 @@ __device__ inline void round_all(const float (&values)[1][kTileRows / 8][4], Wei
     rounded[0][i / 2][i % 2] = ptx::pack(values[0][i / 2][i % 2 * 2], values[0][i / 2][i % 2 * 2 + 1]);
 }
 
-template <int columns, Part part>
-__global__ void __launch_bounds__(kFlashThreads) flash_key_gradient_kernel(Backward op) {
-  constexpr int kTileElements = kTileRows * kStride<columns>;
-  constexpr bool kKeys = part != Part::values, kValues = part != Part::keys;
-  const Extents& extents = op.extents;
-  const std::int64_t group = blockIdx.y, sequence = blockIdx.z;
-  const int key = static_cast<int>(blockIdx.x) * kTileRows, own_key = key + warp() * kOwnRows;
-  const int t = static_cast<int>(extents.t), heads = static_cast<int>(extents.a / extents.g);
-  bf16* k = dynamic_shared<bf16>();
-  bf16 *v = k + kTileElements, *q = v + kTileElements, *dout = q + kTileElements;
-  auto& facts = *reinterpret_cast<QueryFacts*>(dout + kTileElements);
-  bf16 *own_k = k + warp() * kOwnRows * kStride<columns>, *own_v = v + (own_k - k);
+// A block's keys with tiles in shared memory, and their queries: head after head of the group, tile after tile.
+template <int columns>
+struct KeyBlock {
+  static constexpr int kElements = kTileRows * kStride<columns>;
+  const Backward& op;
+  std::int64_t group = blockIdx.y, sequence = blockIdx.z;
+  int key = static_cast<int>(blockIdx.x) * kTileRows, last_key, tiles, count;
+  bf16 *k = dynamic_shared<bf16>(), *v = k + kElements, *q = v + kElements, *dout = q + kElements;
+  QueryFacts& facts = *reinterpret_cast<QueryFacts*>(dout + kElements);
 
-  const int last_key = (key + kTileRows < t ? key + kTileRows : t) - 1;
-  const int tiles = (end_of_queries(op.visible, sequence, key, last_key) - key + kTileRows - 1) / kTileRows;
-  const bool windows = op.visible.starts || op.visible.band < t;
-  // Tile i of all: head after head, query tile after query tile.
-  const auto head_of = [&](int i) { return group * heads + i / tiles; };
-  const auto query_of = [&](int i) { return key + i % tiles * kTileRows; };
-  const auto load_queries = [&](int i) {
-    if (i < tiles * heads) {
-      load_tile<columns, kTileRows>(Rows<bf16>(op.q, sequence, head_of(i)), query_of(i), extents, op.wide, q);
+  __device__ explicit KeyBlock(const Backward& call) : op(call) {
+    const int t = static_cast<int>(op.extents.t);
+    last_key = (key + kTileRows < t ? key + kTileRows : t) - 1;
+    tiles = (end_of_queries(op.visible, sequence, key, last_key) - key + kTileRows - 1) / kTileRows;
+    count = tiles * static_cast<int>(op.extents.a / op.extents.g);
+  }
+  __device__ std::int64_t head_of(int i) const { return group * (op.extents.a / op.extents.g) + i / tiles; }
+  __device__ int query_of(int i) const { return key + i % tiles * kTileRows; }
+  __device__ bool masked(int i) const {
+    const int query = query_of(i), t = static_cast<int>(op.extents.t);
+    return op.visible.starts || op.visible.band < t || query < last_key || query + kTileRows > t;
+  }
+  __device__ void load_keys() const {
+    load_tile<columns, kTileRows>(Rows<bf16>(op.k, sequence, group), key, op.extents, op.wide, k);
+    load_tile<columns, kTileRows>(Rows<bf16>(op.v, sequence, group), key, op.extents, op.wide, v);
+  }
+  __device__ void load_queries(int i) const {
+    if (i < count) {
+      load_tile<columns, kTileRows>(Rows<bf16>(op.q, sequence, head_of(i)), query_of(i), op.extents, op.wide, q);
       facts.load(op, sequence, head_of(i), query_of(i));
     }
     ptx::commit_copies();
-  };
-  const auto load_slopes = [&](int i) {
-    if (i < tiles * heads)
-      load_tile<columns, kTileRows>(Rows<bf16>(op.dout, sequence, head_of(i)), query_of(i), extents, op.wide, dout);
+  }
+  __device__ void load_slopes(int i) const {
+    if (i < count)
+      load_tile<columns, kTileRows>(Rows<bf16>(op.dout, sequence, head_of(i)), query_of(i), op.extents, op.wide, dout);
     ptx::commit_copies();
-  };
+  }
+};
 
+template <int columns, Part part>
+__global__ void __launch_bounds__(kFlashThreads) flash_key_gradient_kernel(Backward op) {
+  constexpr bool kKeys = part != Part::values, kValues = part != Part::keys;
+  const KeyBlock<columns> block(op);
+  const int own_key = block.key + warp() * kOwnRows, own_row = warp() * kOwnRows * kStride<columns>;
   float dk[1][columns / 8][4] = {}, dv[1][columns / 8][4] = {};
-  load_tile<columns, kTileRows>(Rows<bf16>(op.k, sequence, group), key, extents, op.wide, k);
-  load_tile<columns, kTileRows>(Rows<bf16>(op.v, sequence, group), key, extents, op.wide, v);
-  load_queries(0);
-  load_slopes(0);
-  for (int i = 0; i < tiles * heads; ++i) {
-    const int query = query_of(i);
+  block.load_keys();
+  block.load_queries(0);
+  block.load_slopes(0);
+  for (int i = 0; i < block.count; ++i) {
     float weights[1][kTileRows / 8][4] = {};
     Weights rounded, slopes;
     ptx::wait_for_copies<1>();
     __syncthreads();  // the queries and their facts are there
-    multiply_rows<columns, 1, kTileRows>(own_k, q, weights);
-    weigh(op, facts, query, own_key, windows || query < last_key || query + kTileRows > t, weights);
+    multiply_rows<columns, 1, kTileRows>(block.k + own_row, block.q, weights);
+    weigh(op, block.facts, block.query_of(i), own_key, block.masked(i), weights);
     round_all(weights, rounded);
     ptx::wait_for_copies<0>();
     __syncthreads();  // dout is there
     if constexpr (kKeys) {
       float changes[1][kTileRows / 8][4] = {};
-      multiply_rows<columns, 1, kTileRows>(own_v, dout, changes);
+      multiply_rows<columns, 1, kTileRows>(block.v + own_row, block.dout, changes);
       COXSWAIN_UNROLL
       for (int n = 0; n < kTileRows / 2; ++n)
-        weights[0][n / 4][n % 4] *= changes[0][n / 4][n % 4] - facts.delta[n / 4 * 8 + fragment_column() + n % 2];
+        weights[0][n / 4][n % 4] *= changes[0][n / 4][n % 4] - block.facts.delta[n / 4 * 8 + fragment_column() + n % 2];
       round_all(weights, slopes);
-      add_weighted<columns, 1, kTileRows>(slopes, q, dk);
+      add_weighted<columns, 1, kTileRows>(slopes, block.q, dk);
     }
     __syncthreads();  // the queries and their facts are no longer read
-    load_queries(i + 1);
-    if constexpr (kValues) add_weighted<columns, 1, kTileRows>(rounded, dout, dv);
+    block.load_queries(i + 1);
+    if constexpr (kValues) add_weighted<columns, 1, kTileRows>(rounded, block.dout, dv);
     __syncthreads();  // dout is no longer read
-    load_slopes(i + 1);
+    block.load_slopes(i + 1);
   }
-  // The first reads of own rows of k and v lie behind a barrier, all others are the warp's own.
+  // The warp's rows of k and v are read by itself alone.
   if constexpr (kKeys)
     store_rows<columns, 1>(
-        dk, [&op](int, int) { return op.scale; }, own_k, Rows<bf16>(op.dk, sequence, group), own_key, extents, op.wide);
+        dk, [&op](int, int) { return op.scale; }, block.k + own_row, Rows<bf16>(op.dk, block.sequence, block.group),
+        own_key, op.extents, op.wide);
   if constexpr (kValues)
     store_rows<columns, 1>(
-        dv, [](int, int) { return 1.0f; }, own_v, Rows<bf16>(op.dv, sequence, group), own_key, extents, op.wide);
+        dv, [](int, int) { return 1.0f; }, block.v + own_row, Rows<bf16>(op.dv, block.sequence, block.group), own_key,
+        op.extents, op.wide);
 }
 
 // What a lane knows of its two queries.

@@ -17,11 +17,14 @@
 #include <ptx_twin.h>
 #endif
 
-// Before a loop over what lies in registers: it must be unrolled.
+// Before a loop over what lies in registers, which must be unrolled, or one whose loads should overlap.
 #ifdef __CUDACC__
-#define COXSWAIN_UNROLL _Pragma("unroll")
+#define COXSWAIN_PRAGMA(text) _Pragma(#text)
+#define COXSWAIN_UNROLL COXSWAIN_PRAGMA(unroll)
+#define COXSWAIN_UNROLL_BY(count) COXSWAIN_PRAGMA(unroll count)
 #else
 #define COXSWAIN_UNROLL
+#define COXSWAIN_UNROLL_BY(count)
 #endif
 
 namespace coxswain::ptx {
