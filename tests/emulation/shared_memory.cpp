@@ -30,6 +30,14 @@ char* map_before_closed_page(std::size_t bytes) {
 Array dynamic;
 std::uint64_t block_number = 0;
 
+std::map<const void*, Array>& static_arrays() {
+  static std::map<const void*, Array> arrays;
+  return arrays;
+}
+bool is_inside(const Array& array, const char* address, std::size_t bytes) {
+  return array.block == block_number && address >= array.data && address + bytes <= array.data + array.bytes;
+}
+
 void* fresh(Array& array) {
   if (array.block != block_number) {
     std::memset(array.data, poison(), array.bytes);
@@ -48,11 +56,18 @@ void shared_memory_of_next_block(std::size_t dynamic_bytes) {
   dynamic.data = end - dynamic.bytes;
 }
 
+bool is_shared_memory(const void* start, std::size_t bytes) {
+  const auto* address = static_cast<const char*>(start);
+  if (is_inside(dynamic, address, bytes)) return true;
+  for (const auto& [key, array] : static_arrays())
+    if (is_inside(array, address, bytes)) return true;
+  return false;
+}
+
 void* dynamic_shared_memory() { return fresh(dynamic); }
 
 void* static_shared_memory(const void* key, std::size_t bytes) {
-  static std::map<const void*, Array> arrays;
-  Array& array = arrays[key];
+  Array& array = static_arrays()[key];
   if (array.data == nullptr) {
     array.bytes = bytes;  // ends where it ends: an array of floats may be aligned as a float only
     array.data = map_before_closed_page(bytes) - bytes;
