@@ -79,7 +79,7 @@ class CudaBackend::Stream {
   cudaStream_t stream_ = nullptr;
 };
 
-CudaBackend::CudaBackend(int device) {
+CudaBackend::CudaBackend(int device) : device_(device) {
   check_cuda(cudaSetDevice(device), "cudaSetDevice");
   stream_ = std::make_unique<Stream>();
   gemm_ = std::make_unique<Gemm>(stream_->get());
@@ -97,7 +97,14 @@ void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "c
 
 void* CudaBackend::do_allocate(std::size_t bytes) {
   void* memory = nullptr;
-  check_cuda(cudaMalloc(&memory, bytes), "cudaMalloc");
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    throw DeviceMemoryFull(bytes, free, total);
+  }
+  check_cuda(error, "cudaMalloc");
   return memory;
 }
 

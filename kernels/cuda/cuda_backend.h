@@ -23,6 +23,8 @@ class CudaBackend : public Backend {
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
+  int device() const { return device_; }
+  cudaStream_t stream() const;  // of all this backend's work, for transfers to wait for it and it for them
 
  protected:
   void* do_allocate(std::size_t bytes) override;
@@ -71,8 +73,8 @@ class CudaBackend : public Backend {
 
  private:
   class Stream;
-  cudaStream_t stream() const;
 
+  const int device_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Gemm> gemm_;
 };
