@@ -13,6 +13,7 @@
 namespace coxswain {
 
 class Gemm;
+class PinnedDownload;
 
 class CudaBackend : public Backend {
  public:
@@ -31,6 +32,9 @@ class CudaBackend : public Backend {
   void do_release(void* memory, std::size_t bytes) noexcept override;
   void do_upload(const void* host, TensorView dst) override;
   void do_download(TensorView src, void* host) override;
+  bool downloads_aside() const override { return true; }
+  void begin_download_aside() override;
+  void do_download_aside(TensorView src, void* host) override;
   void do_copy(TensorView src, TensorView dst) override;
   void do_fill(TensorView dst, double value) override;
   void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) override;
@@ -77,6 +81,7 @@ class CudaBackend : public Backend {
   const int device_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Gemm> gemm_;
+  std::unique_ptr<PinnedDownload> aside_;
 };
 
 }  // namespace coxswain
