@@ -105,6 +105,7 @@ void release_barrier_if_full() {
   for (unsigned i = 0; i < all.count; ++i)
     if (all.threads[i]->state == State::at_barrier) all.threads[i]->state = State::ready;
   all.waiting = 0;
+  shared_memory_passes_barrier();
 }
 
 void leave(Thread& thread) {
@@ -250,6 +251,9 @@ const std::uint64_t* gather_from_warp(unsigned mask, std::uint64_t value, const 
 }
 
 void trap() { fail("__trap"); }
+
+bool runs_a_thread() { return block().current != nullptr; }
+unsigned running_thread() { return block().current->number; }
 
 std::string place_in_kernel() {
   const Block& all = block();

@@ -40,6 +40,9 @@ struct Grid {
 };
 void run(const Grid& grid);
 
+// Of the thread that runs at present: whether there is one, and its number in the block.
+bool runs_a_thread();
+unsigned running_thread();
 // ", in kernel NAME, block (..), thread (..)", or empty outside of a kernel.
 std::string place_in_kernel();
 // Prints the message with the place and ends the process with code 70: a device that has seen an error is lost.

@@ -153,7 +153,8 @@ inline AgreementCase embedding_case(std::int64_t m, std::int64_t rows, std::int6
 inline std::vector<AgreementCase> layer_cases() {
   std::vector<AgreementCase> cases;
   for (const auto& [m, n, k] :
-       {std::tuple(1, 1, 1), std::tuple(5, 7, 9), std::tuple(33, 65, 31), std::tuple(64, 48, 32)})
+       {std::tuple(1, 1, 1), std::tuple(5, 7, 9), std::tuple(33, 65, 31), std::tuple(64, 48, 32),
+        std::tuple(64, 3, 5)})  // the last: only w lies where wide loads may not
     cases.push_back(linear_case(m, n, k));
   for (const auto& [m, n, k] :
        {std::tuple(1, 1, 1), std::tuple(7, 33, 5), std::tuple(257, 31, 8), std::tuple(32, 64, 16)})

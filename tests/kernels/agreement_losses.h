@@ -12,7 +12,7 @@ inline AgreementCase cross_entropy_case(std::int64_t m, std::int64_t columns, st
     Host<std::int32_t> targets({m});
     Host<float> stats({2, m, 3}), loss({m}), log_sum_exp({m}), weight({m});
     for (std::int64_t row = 0; row < m; ++row) {
-      targets[row] = static_cast<std::int32_t>(row * 13 % (2 * columns - padding));
+      targets[row] = static_cast<std::int32_t>(row * (columns + 1) % (2 * columns - padding));
       weight[row] = row % 5 == 4 ? 0.0f : 0.25f;
     }
     for (std::int64_t s = 0; s < 2; ++s) {

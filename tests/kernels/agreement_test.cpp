@@ -16,7 +16,10 @@
 namespace coxswain::testing {
 namespace {
 
-int orders() { return std::getenv("COXSWAIN_FULL") ? 20 : 5; }
+int orders() {
+  const char* asked = std::getenv("COXSWAIN_ORDERS");
+  return asked ? std::atoi(asked) : std::getenv("COXSWAIN_FULL") ? 20 : 5;
+}
 
 void set_order(int order) {
 #ifdef COXSWAIN_TESTS_ON_EMULATION
