@@ -131,7 +131,7 @@ def run_mutant(build, folder, name, before, after, test):
     said = ended.stdout + ended.stderr
     if ended.returncode == 0:
         return False, "NOT CAUGHT"
-    report = re.search(r"cuda emulation.*|terminate called.*\n.*what.*", said)
+    report = re.search(r"cuda emulation.*|C\+\+ exception with description .*", said)
     return True, (report.group(0) if report else how_it_differs(said)).replace("\n", " ")
 
 

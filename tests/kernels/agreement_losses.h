@@ -99,7 +99,10 @@ inline AgreementCase sample_case(std::int64_t m, std::int64_t shards, std::int64
             Host<std::int32_t> banned({2}), bans({m});
             banned[0] = 0, banned[1] = static_cast<std::int32_t>(vocabulary - 1);
             for (std::int64_t i = 0; i < m; ++i)
-              uniform[i] = static_cast<double>(i * 379 % 1000) / 1000, bans[i] = static_cast<std::int32_t>(i % 2);
+              logits[((vocabulary - 1) / columns * m + i) * columns +
+                     (vocabulary - 1) % columns] = i % 2 == 1 ? 9.0f : 1.0f,
+                                        uniform[i] = static_cast<double>(i * 379 % 1000) / 1000,
+                                        bans[i] = static_cast<std::int32_t>(i % 2);
             for (const auto& [temperature, top_k, top_p] :
                  {std::tuple(1.0, 0, 1.0), std::tuple(0.7, 0, 0.9), std::tuple(1.3, 5, 1.0), std::tuple(0.0, 0, 1.0)}) {
               Backend::Sample op;
