@@ -29,20 +29,29 @@ count_gpus() {
   { nvidia-smi -L 2>/dev/null || true; } | grep -c '^GPU' || true
 }
 
+# In a bundle: libraries by the programs' own paths; Open MPI is told where its parts are.
+use_bundle() {
+  local bundle
+  bundle=$(cd "$root/../.." && pwd)
+  program=$bundle/bin/coxswain tests=$bundle/libexec/coxswain
+  [ -z "$emulated" ] || program=$tests/coxswain_emulated
+  [ -x "$bundle/bin/mpirun" ] || return 0
+  export PATH=$bundle/bin:$PATH LD_LIBRARY_PATH=$bundle/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  export OPAL_PREFIX=$bundle OPAL_PKGDATADIR=$bundle/openmpi/share OMPI_MCA_mca_base_component_path=$bundle/openmpi/plugins
+  export OMPI_MCA_plm=isolated  # there may be no ssh
+}
+
 find_programs() {
-  if [ -n "$emulated" ]; then
-    program=$build/tests/coxswain_emulated tests=$build/tests kind=emulated
-  elif [ -n "$build" ]; then
-    program=$build/coxswain tests=$build/tests kind=cuda
-  elif [ -f CMakeLists.txt ]; then
-    cmake --preset cuda >"$output/build.txt" && cmake --build --preset cuda --parallel >>"$output/build.txt"
-    program=$root/build/cuda/coxswain tests=$root/build/cuda/tests kind=cuda
+  kind=$([ -n "$emulated" ] && echo emulated || echo cuda)
+  if [ -z "$build" ] && [ ! -f CMakeLists.txt ]; then
+    use_bundle
   else
-    local bundle
-    bundle=$(cd ../.. && pwd)
-    program=$bundle/bin/coxswain tests=$bundle/libexec/coxswain kind=cuda
-    export LD_LIBRARY_PATH="$bundle/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-    if [ -x "$bundle/bin/mpirun" ]; then export PATH="$bundle/bin:$PATH" OPAL_PREFIX=$bundle/openmpi; fi
+    if [ -z "$build" ]; then
+      build=$root/build/cuda
+      cmake --preset cuda >"$output/build.txt" && cmake --build --preset cuda --parallel >>"$output/build.txt"
+    fi
+    program=$build/coxswain tests=$build/tests
+    [ -z "$emulated" ] || program=$tests/coxswain_emulated
   fi
   [ -x "$program" ] || { echo "gpu_check: there is no program $program" >&2; exit 64; }
 }
@@ -62,7 +71,8 @@ run() {
   rm -rf "${output:?}/$name"
   "${launch[@]}" "$program" "$deck" --device.kind=cuda "--run.directory=$output/$name" "$@" >"$output/$name.txt" 2>&1 || code=$?
   [ $code = 0 ] && return 0
-  fail "$name ended with code $code: $(grep -m 1 '^coxswain: ' "$output/$name.txt" || tail -n 3 "$output/$name.txt" | tr '\n' ' ')"
+  fail "$name ended with code $code: $(grep -m 1 '^coxswain: ' "$output/$name.txt" ||
+    tail -n 3 "$output/$name.txt" | tr '\n' ' ')"
   return 1
 }
 
@@ -136,7 +146,8 @@ decoding() {
       --model.context=16 --batch.length=16 --generate.synthetic_prompts=2 --generate.synthetic_prompt_tokens=8
       --generate.min_new_tokens=8 --generate.max_new_tokens=8)
   fi
-  weights=$("$program" "$deck" --check "${keys[@]}" 2>&1 | awk '/^Parameters/ { gsub("[()]", ""); print 2 * $3; exit }') || weights=0
+  weights=$("$program" "$deck" --check "${keys[@]}" 2>&1 |
+    awk '/^Parameters/ { gsub("[()]", ""); print 2 * $3; exit }') || weights=0
   say '' "## Decoding, GPT-3 6.7B in BF16 on one GPU" ''
   say '| responses at once | seconds | new tokens/s | share of reading the weights once a token |' && say '|--:|--:|--:|--:|'
   for slots in $batches; do
