@@ -26,6 +26,7 @@ failures=0 fields=()
 
 count_gpus() {
   if [ -n "$emulated" ]; then echo "${COXSWAIN_EMULATED_DEVICES:-2}"; return; fi
+  if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then echo "$CUDA_VISIBLE_DEVICES" | tr , '\n' | grep -c .; return; fi
   { nvidia-smi -L 2>/dev/null || true; } | grep -c '^GPU' || true
 }
 
