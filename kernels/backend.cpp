@@ -86,6 +86,7 @@ void* Backend::allocate(std::size_t bytes) {
 
 void Backend::release(void* memory, std::size_t bytes) noexcept {
   if (memory == nullptr) return;
+  downloads_.finish_reading(memory, bytes);
   const std::size_t size = pool_size(bytes);
   pool_[size].idle.push_back(memory);
   memory_.in_use -= size;
@@ -99,6 +100,7 @@ void Backend::release_blocks(std::size_t size, Blocks& blocks) noexcept {
 }
 
 void Backend::release_pool() noexcept {
+  downloads_.finish();
   for (auto& [size, blocks] : pool_) release_blocks(size, blocks);
 }
 
@@ -109,6 +111,7 @@ void Backend::release_idle(std::size_t at_least) {
 
 void Backend::upload(const void* host, TensorView dst) {
   checks::transfer("upload", dst);
+  before_change(dst);
   Measure(*this, "upload", 0, traffic(dst)).run([&] { do_upload(host, dst); });
 }
 
@@ -117,12 +120,29 @@ void Backend::download(TensorView src, void* host) {
   Measure(*this, "download", 0, traffic(src)).run([&] { do_download(src, host); });
 }
 
+void Backend::download_aside(TensorView src, void* host, BackgroundDownloads::Done done) {
+  if (downloads_aside()) {
+    checks::transfer("download", src);
+    const Measure counted(*this, "download", 0, traffic(src));
+    return downloads_.add(src, host, std::move(done));
+  }
+  std::exception_ptr error;
+  try {
+    download(src, host);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  done(error);
+}
+
 void Backend::copy(TensorView src, TensorView dst) {
   checks::copy(src, dst);
+  before_change(dst);
   Measure(*this, "copy", 0, traffic(src, dst)).run([&] { do_copy(src, dst); });
 }
 
 void Backend::fill(TensorView dst, double value) {
+  before_change(dst);
   Measure(*this, "fill", 0, traffic(dst)).run([&] { do_fill(dst, value); });
 }
 
@@ -326,6 +346,7 @@ void Backend::weighted_sum(TensorView x, TensorView weight, TensorView out) {
 
 void Backend::blend(TensorView x, double weight, TensorView target) {
   checks::blend(x, target);
+  before_change(target);
   Measure(*this, "blend", 0, traffic(x, target, target)).run([&] { do_blend(x, weight, target); });
 }
 
@@ -336,12 +357,14 @@ void Backend::sum_of_squares(TensorView x, std::int64_t block, TensorView out) {
 
 void Backend::adamw(const AdamW& op) {
   checks::adamw(op);
+  for (const TensorView& changed : {op.master, op.moment1, op.moment2}) before_change(changed);
   Measure(*this, "adamw", 0, traffic(op.gradient, op.working) + 2 * traffic(op.master, op.moment1, op.moment2))
       .run([&] { do_adamw(op); });
 }
 
 void Backend::normal(const NormalFill& op) {
   checks::normal(op);
+  before_change(op.dst);
   Measure(*this, "normal", 0, traffic(op.dst)).run([&] { do_normal(op); });
 }
 

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/background_downloads.h"
 #include "kernels/view.h"
 
 namespace coxswain {
@@ -109,7 +110,13 @@ class Backend {
   virtual void synchronize() = 0;                 // wait for everything asked for so far
   void upload(const void* host, TensorView dst);  // dense host memory -> view (dense)
   void download(TensorView src, void* host);      // view (dense) -> host, waits
-  void copy(TensorView src, TensorView dst);      // same shape, any strides; converts the type
+  // The same beside what follows, where the device can: `done` is called when the bytes are there, maybe in another
+  // thread, in the order of the calls. Whatever changes or frees `src` waits until it has been read: release, upload,
+  // copy, fill, normal, blend and adamw do so, which are the operations that change a run's state.
+  void download_aside(TensorView src, void* host, BackgroundDownloads::Done done);
+  void finish_downloads() { downloads_.finish(); }
+  double download_wait_seconds() const { return downloads_.waited_seconds(); }  // of all the waits above, so far
+  void copy(TensorView src, TensorView dst);  // same shape, any strides; converts the type
   void fill(TensorView dst, double value);
 
   // ---- linear: y[m, n] = x[m, k] w[n, k]^T. Views may be strided in rows; columns are dense.
@@ -293,6 +300,9 @@ class Backend {
   virtual void do_release(void* memory, std::size_t bytes) noexcept = 0;
   virtual void do_upload(const void* host, TensorView dst) = 0;
   virtual void do_download(TensorView src, void* host) = 0;
+  // Whether do_download_aside may be called in another thread, beside all other operations.
+  virtual bool downloads_aside() const { return false; }
+  virtual void do_download_aside(TensorView src, void* host) { do_download(src, host); }
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
@@ -341,11 +351,13 @@ class Backend {
     std::size_t count = 0;
   };
   void release_blocks(std::size_t size, Blocks& blocks) noexcept;
+  void before_change(const TensorView& view) noexcept { downloads_.finish_reading(view.data, view.bytes()); }
   std::map<std::size_t, Blocks> pool_;
   MemoryUse memory_;
   MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, OperationCost> costs_;
   bool timing_ = false;
+  BackgroundDownloads downloads_{[this](TensorView src, void* host) { do_download_aside(src, host); }};
 };
 
 // Names what is allocated while it lives.

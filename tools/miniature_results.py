@@ -105,8 +105,9 @@ class Results:
         for seed in self.seeds:
             sft, ppo, ptx = (self.gold(f"seed_{seed}/{stage}")[0] for stage in STAGES)
             rows.append((ptx - sft) / (ppo - sft))
-        return ("and keeps 90 % of PPO's gain or more (gold judge)", [f"{100 * row:.0f} %" for row in rows],
-                statistics.fmean(rows) >= 0.9)
+        mean = statistics.fmean(rows)
+        return ("and keeps 90 % of PPO's gain or more (gold judge, mean of the seeds)",
+                [f"{100 * row:.0f} %" for row in rows] + [f"mean {100 * mean:.0f} %"], mean >= 0.9)
 
     def goodhart(self):
         texts, holds = [], True

@@ -139,6 +139,9 @@ void CpuBackend::do_upload(const void* host, TensorView dst) { copy_bytes(dst.da
 
 void CpuBackend::do_download(TensorView src, void* host) { copy_bytes(host, src.data, src.bytes()); }
 
+// By this thread alone: a team of its own would compete with the one that computes.
+void CpuBackend::do_download_aside(TensorView src, void* host) { stream_copy_piece(host, src.data, src.bytes()); }
+
 void CpuBackend::do_copy(TensorView src, TensorView dst) {
   switch (src.dtype) {
     case DType::f32:

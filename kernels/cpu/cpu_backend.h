@@ -21,6 +21,8 @@ class CpuBackend : public Backend {
   void do_release(void* memory, std::size_t bytes) noexcept override;
   void do_upload(const void* host, TensorView dst) override;
   void do_download(TensorView src, void* host) override;
+  bool downloads_aside() const override { return true; }
+  void do_download_aside(TensorView src, void* host) override;
   void do_copy(TensorView src, TensorView dst) override;
   void do_fill(TensorView dst, double value) override;
   void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) override;

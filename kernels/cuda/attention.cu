@@ -1,8 +1,10 @@
-// Attention forward in tiles with a running softmax, see kernels/cpu/attention.cpp for the formulas.
+// Attention forward of FP32 and f64 in tiles with a running softmax, see kernels/cpu/attention.cpp for the formulas;
+// bf16 goes to flash_attention.cu.
 //
 // A block has 32 queries of one head and goes over the tiles of 32 keys that they see in order. Products are plain
 // fused multiply-adds in FP32 (f64 for f64). Floor: 4 d multiply-adds for each pair of query and key.
 #include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/flash_attention.h"
 
 namespace coxswain {
 namespace {
@@ -103,15 +105,20 @@ void CudaBackend::do_attention(TensorView q, TensorView k, TensorView v, const A
   if (q.elements() == 0) return;
   dispatch_type(q.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    using R = Real<T>;
-    const Extents extents(q, k);
-    const Forward<T> op{Heads<T>(q), Heads<T>(k),        Heads<T>(v), Heads<T>(out), extents, Visible(mask, extents.t),
-                        R(scale),    log_sum_exp.as<R>()};
-    dispatch_width("attention", extents.d, [&](auto width) {
-      launch(stream(),
-             {dim3(extents.tiles(), pieces(extents.a, 1), pieces(extents.b, 1)), dim3(kTileThreads), op.shared_bytes()},
-             attention_kernel<T, decltype(width)::value>, op);
-    });
+    if constexpr (std::is_same_v<T, bf16>) {
+      flash_attention(stream(), q, k, v, mask, scale, out, log_sum_exp);
+    } else {
+      const Extents extents(q, k);
+      const Forward<T> op{
+          Heads<T>(q), Heads<T>(k),        Heads<T>(v), Heads<T>(out), extents, Visible(mask, extents.t),
+          T(scale),    log_sum_exp.as<T>()};
+      dispatch_width("attention", extents.d, [&](auto width) {
+        launch(
+            stream(),
+            {dim3(extents.tiles(), pieces(extents.a, 1), pieces(extents.b, 1)), dim3(kTileThreads), op.shared_bytes()},
+            attention_kernel<T, decltype(width)::value>, op);
+      });
+    }
   });
 }
 

@@ -1,9 +1,11 @@
-// Attention backward in tiles, see kernels/cpu/attention_gradient.cpp for the formulas: the weights are computed again
-// from log_sum_exp. One kernel makes dK and dV, block by block of keys, another dQ, block by block of queries: seven
-// products where five would do, and no atomics.
+// Attention backward of FP32 and f64 in tiles (bf16: flash_attention_gradient.cu), see
+// kernels/cpu/attention_gradient.cpp for the formulas: the weights are computed again from log_sum_exp. One kernel
+// makes dK and dV, block by block of keys, another dQ, block by block of queries: seven products where five would do,
+// and no atomics.
 //
 // Orders of summation: dK and dV of a key over the group's query heads, then over query tiles; dQ over key tiles.
 #include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/flash_attention.h"
 
 namespace coxswain {
 namespace {
@@ -168,8 +170,15 @@ void attention_gradient(Backend& backend, cudaStream_t stream, const Backend::At
 
 void CudaBackend::do_attention_gradient(const AttentionGradient& op) {
   if (op.q.elements() == 0) return;
-  dispatch_type(op.q.dtype,
-                [&](auto tag) { coxswain::attention_gradient<typename decltype(tag)::type>(*this, stream(), op); });
+  dispatch_type(op.q.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if constexpr (std::is_same_v<T, bf16>) {
+      const Scratch<float> delta(*this, op.log_sum_exp.elements());
+      flash_attention_gradient(stream(), op, delta.data());
+    } else {
+      coxswain::attention_gradient<T>(*this, stream(), op);
+    }
+  });
 }
 
 }  // namespace coxswain

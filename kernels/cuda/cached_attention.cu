@@ -1,20 +1,26 @@
 // Attention of single rows to what is cached of their texts: out = sum_j p_j v_j, p = softmax(scale q k_j) over the
-// keys j that the row's position sees, in chunks of 128 keys in order with a running maximum and sum.
+// keys j that the row's position sees.
 //
-// Keys lie in blocks of 64 as [block, d, 64], so that neighbouring threads read neighbouring keys; values lie as
-// [context, d]. A block of threads has one head of one row: its order is its own. Floor: the text's keys and values
-// through memory once for each query head.
+// Keys lie in blocks of 64 as [block, d, 64], so that 16 bytes hold some neighbouring keys; values lie as [context, d].
+// A block of threads has 256 keys of one head of one row; what these blocks have summed up, each against its own
+// maximum, a second kernel joins in the order of keys. So one row alone keeps the whole device busy, and its order is
+// its own.
+//
+// Floor: the text's keys and values through memory once (the heads of a group read the same ones, from the second-level
+// cache): two multiply-adds for each element, no work for tensor cores. All loads of the cache are of 16 bytes.
 #include <limits>
 #include <stdexcept>
 
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/pack.cuh"
 
 namespace coxswain {
 namespace {
 
 constexpr std::int64_t kBlock = Backend::kCacheBlock;
-constexpr int kChunk = 128;        // keys, and threads
-constexpr int kMostColumns = 256;  // of a head
+constexpr int kDecodeThreads = 128, kWarps = kDecodeThreads / kWarp;
+constexpr int kChunk = kWarps * static_cast<int>(kBlock);  // keys
+constexpr int kMostColumns = 256;                          // of a head
 
 // [rows or slots, heads, ...] with any strides over the first two.
 template <class T>
@@ -28,10 +34,30 @@ struct Heads {
 
 template <class T>
 struct CachedHeads {
+  using R = Real<T>;
   Heads<T> q, k, v, keys, values, out;
   const std::int32_t *slots, *positions;
   std::int64_t slot_count, context, heads, groups, d, band;
-  Real<T> scale;
+  R scale;
+  bool wide;          // whether the cache can be read 16 bytes at a time; the bits do not depend on it
+  R* sums = nullptr;  // scratch [rows, heads, chunks, d + 2]: weighted values, maximum, sum of weights
+
+  __device__ std::int64_t count(std::int64_t row) const { return positions[row] + std::int64_t{1}; }
+  __device__ std::int64_t first(std::int64_t row) const {
+    return band > 0 && count(row) > band ? count(row) - band : 0;
+  }
+  __host__ __device__ std::int64_t chunks() const { return (context + kChunk - 1) / kChunk; }
+  __device__ R* sums_of(std::int64_t row, std::int64_t head, std::int64_t chunk) const {
+    return sums + ((row * heads + head) * chunks() + chunk) * (d + 2);
+  }
+  __device__ void load(const T* from, std::int64_t present, R (&to)[kPack<T>]) const {
+    if (wide) {
+      const Pack<T> pack = load_pack(from);
+      for (int i = 0; i < kPack<T>; ++i) to[i] = coxswain::load(pack.values[i]);
+    } else {
+      for (int i = 0; i < kPack<T>; ++i) to[i] = i < present ? R(coxswain::load(from[i])) : R(0);
+    }
+  }
 };
 
 template <class T>
@@ -47,48 +73,149 @@ struct AppendElement {
   }
 };
 
+// Scores of the warp's block of 64 keys: a lane has some neighbouring keys and every `kParts`th column of them.
 template <class T>
-__global__ void __launch_bounds__(kChunk) cached_attention_kernel(CachedHeads<T> op) {
+__device__ void score_block(const CachedHeads<T>& op, const T* keys, const Real<T>* query, Real<T>* scores) {
+  using R = Real<T>;
+  constexpr int kAcross = static_cast<int>(kBlock) / kPack<T>, kParts = kWarp / kAcross;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, place = lane % kAcross * kPack<T>;
+  R sums[kPack<T>] = {};
+  COXSWAIN_UNROLL_BY(4)
+  for (std::int64_t c = lane / kAcross; c < op.d; c += kParts) {
+    R elements[kPack<T>];
+    op.load(keys + c * kBlock + place, kPack<T>, elements);
+    for (int i = 0; i < kPack<T>; ++i) sums[i] = multiply_add(query[c], elements[i], sums[i]);
+  }
+  for (int i = 0; i < kPack<T>; ++i) {
+    for (int distance = kWarp / 2; distance >= kAcross; distance /= 2)
+      sums[i] += __shfl_xor_sync(kAllLanes, sums[i], distance);
+    if (lane < kAcross) scores[place + i] = sums[i];
+  }
+}
+
+// sums[c] = sum over the chunk's keys [begin, end) of weights[j] values[j, c]: a thread has some neighbouring columns
+// of every `groups`th key, and the groups are joined in turn.
+template <class T>
+__device__ void weigh_values(const CachedHeads<T>& op, const T* values, const Real<T>* weights, int begin, int end,
+                             Real<T>* sums) {
+  using R = Real<T>;
+  COXSWAIN_SHARED(R, parts, kDecodeThreads * kPack<T>);
+  const int d = static_cast<int>(op.d), pieces = (d + kPack<T> - 1) / kPack<T>, groups = kDecodeThreads / pieces;
+  const int thread = static_cast<int>(threadIdx.x), column = thread % pieces * kPack<T>;
+  R totals[kPack<T>] = {};
+  if (thread < groups * pieces) {
+    COXSWAIN_UNROLL_BY(4)
+    for (int j = begin + thread / pieces; j < end; j += groups) {
+      R elements[kPack<T>];
+      op.load(values + j * op.d + column, d - column, elements);
+      for (int i = 0; i < kPack<T>; ++i) totals[i] = multiply_add(weights[j], elements[i], totals[i]);
+    }
+  }
+  for (int i = 0; i < kPack<T>; ++i) parts[thread * kPack<T> + i] = totals[i];
+  __syncthreads();
+  for (int c = thread; c < d; c += kDecodeThreads) {
+    R sum = 0;
+    for (int group = 0; group < groups; ++group) sum += parts[group * pieces * kPack<T> + c];
+    sums[c] = sum;
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kDecodeThreads) cached_attention_kernel(CachedHeads<T> op) {
   using R = Real<T>;
   constexpr R kNone = -std::numeric_limits<R>::infinity();
   COXSWAIN_SHARED(R, query, kMostColumns);
   COXSWAIN_SHARED(R, weights, kChunk);
-  const std::int64_t row = blockIdx.x, head = blockIdx.y, group = head / (op.heads / op.groups);
-  const std::int64_t slot = op.slots[row], count = op.positions[row] + std::int64_t{1};
-  const std::int64_t first = op.band > 0 && count > op.band ? count - op.band : 0;
-  const int thread = threadIdx.x;
-  for (std::int64_t c = thread; c < op.d; c += kChunk) query[c] = load(op.q.at(row, head)[c]) * op.scale;
+  const std::int64_t row = blockIdx.x, head = blockIdx.y, chunk = blockIdx.z, group = head / (op.heads / op.groups);
+  const std::int64_t begin = chunk * kChunk, slot = op.slots[row], left = op.count(row) - begin;
+  const int end = static_cast<int>(left < kChunk ? left : kChunk);  // of the keys of this chunk
+  const int first = static_cast<int>(op.first(row) > begin ? op.first(row) - begin : 0);
+  if (first >= end) return;  // the row sees none of these
+  const int thread = static_cast<int>(threadIdx.x), block = thread / kWarp * static_cast<int>(kBlock);
+  for (std::int64_t c = thread; c < op.d; c += kDecodeThreads) query[c] = load(op.q.at(row, head)[c]) * op.scale;
   __syncthreads();
-  const T *keys = op.keys.at(slot, group), *values = op.values.at(slot, group);
-  R maximum = kNone, sum = 0, totals[kMostColumns / kChunk] = {};
-  for (std::int64_t chunk = first / kChunk * kChunk; chunk < count; chunk += kChunk) {
-    const std::int64_t j = chunk + thread;
-    R score = kNone;
-    if (j >= first && j < count) {
-      const T* key = keys + j / kBlock * kBlock * op.d + j % kBlock;
-      score = 0;
-      for (std::int64_t c = 0; c < op.d; ++c) score = multiply_add(query[c], R(load(key[c * kBlock])), score);
-    }
-    const R highest = Greater()(maximum, join_block(score, Greater()));
-    const R rescale = exp_fast(maximum - highest), weight = exp_fast(score - highest);
-    weights[thread] = weight;
-    sum = multiply_add(sum, rescale, join_block(weight, Add()));  // whose barriers make the weights known to all
-    maximum = highest;
-    const std::int64_t begin = chunk < first ? first - chunk : 0;
-    const std::int64_t end = count - chunk < kChunk ? count - chunk : kChunk;
-    for (int part = 0; part < kMostColumns / kChunk; ++part) {
-      const std::int64_t c = part * kChunk + thread;
-      if (c >= op.d) break;
-      R total = totals[part] * rescale;
-      for (std::int64_t i = begin; i < end; ++i)
-        total = multiply_add(weights[i], R(load(values[(chunk + i) * op.d + c])), total);
-      totals[part] = total;
-    }
-    __syncthreads();  // before the next weights
+  if (block < end && block + kBlock > first)
+    score_block(op, op.keys.at(slot, group) + (begin + block) * op.d, query, weights + block);
+  __syncthreads();
+  R maximum = kNone;
+  for (int j = thread; j < end; j += kDecodeThreads)
+    if (j >= first) maximum = Greater()(maximum, weights[j]);
+  maximum = join_block(maximum, Greater());
+  R sum = 0;
+  for (int j = thread; j < end; j += kDecodeThreads) {
+    if (j < first) continue;
+    weights[j] = exp_fast(weights[j] - maximum);
+    sum += weights[j];
   }
-  for (int part = 0; part < kMostColumns / kChunk; ++part) {
-    const std::int64_t c = part * kChunk + thread;
-    if (c < op.d) put(op.out.at(row, head)[c], totals[part] / sum);
+  sum = join_block(sum, Add());  // whose barriers make the weights known to all
+  R* sums = op.sums_of(row, head, chunk);
+  weigh_values(op, op.values.at(slot, group) + begin * op.d, weights, first, end, sums);
+  if (thread == 0) sums[op.d] = maximum, sums[op.d + 1] = sum;
+}
+
+// A block has one head of one row.
+template <class T>
+__global__ void __launch_bounds__(kDecodeThreads) join_chunks_kernel(CachedHeads<T> op) {
+  using R = Real<T>;
+  const std::int64_t row = blockIdx.x, head = blockIdx.y;
+  const std::int64_t first = op.first(row) / kChunk, last = (op.count(row) - 1) / kChunk;
+  R maximum = op.sums_of(row, head, first)[op.d];
+  for (std::int64_t chunk = first + 1; chunk <= last; ++chunk)
+    maximum = Greater()(maximum, op.sums_of(row, head, chunk)[op.d]);
+  for (std::int64_t c = threadIdx.x; c < op.d; c += kDecodeThreads) {
+    R total = 0, sum = 0;
+    for (std::int64_t chunk = first; chunk <= last; ++chunk) {
+      const R* sums = op.sums_of(row, head, chunk);
+      const R factor = exp_fast(sums[op.d] - maximum);
+      total = multiply_add(factor, sums[c], total);
+      sum = multiply_add(factor, sums[op.d + 1], sum);
+    }
+    put(op.out.at(row, head)[c], total / sum);
+  }
+}
+
+// Whether rows of the caches start at multiples of 16 bytes.
+template <class T>
+bool reads_wide(const Backend::CachedAttention& op) {
+  for (const TensorView* cache : {&op.keys, &op.values})
+    if (reinterpret_cast<std::uintptr_t>(cache->data) % 16 != 0 || cache->strides[0] % kPack<T> != 0 ||
+        cache->strides[1] % kPack<T> != 0)
+      return false;
+  return op.q.shape[2] % kPack<T> == 0;
+}
+
+template <class T>
+void attend(Backend& backend, cudaStream_t stream, const Backend::CachedAttention& op) {
+  constexpr std::int64_t kMostScratch = std::int64_t{1} << 23;  // elements
+  const std::int64_t rows = op.q.shape[0], d = op.q.shape[2];
+  CachedHeads<T> work{Heads<T>(op.q),
+                      Heads<T>(op.k),
+                      Heads<T>(op.v),
+                      Heads<T>(op.keys),
+                      Heads<T>(op.values),
+                      Heads<T>(op.out),
+                      op.slots.as<std::int32_t>(),
+                      op.positions.as<std::int32_t>(),
+                      op.keys.shape[0],
+                      op.keys.shape[2],
+                      op.q.shape[1],
+                      op.k.shape[1],
+                      d,
+                      op.band,
+                      static_cast<Real<T>>(op.scale),
+                      reads_wide<T>(op)};
+  elementwise(stream, rows, work.groups * d, AppendElement<T>{work});
+  const std::int64_t of_row = work.heads * work.chunks() * (d + 2);
+  const std::int64_t step = std::clamp<std::int64_t>(kMostScratch / of_row, 1, rows);
+  const Scratch<Real<T>> sums(backend, step * of_row);
+  work.sums = sums.data();
+  const unsigned heads = pieces(work.heads, 1), chunks = pieces(work.context, kChunk);
+  for (std::int64_t row = 0; row < rows; row += step) {
+    const unsigned some = pieces(std::min(step, rows - row), 1);
+    launch(stream, {dim3(some, heads, chunks), dim3(kDecodeThreads)}, cached_attention_kernel<T>, work);
+    launch(stream, {dim3(some, heads), dim3(kDecodeThreads)}, join_chunks_kernel<T>, work);
+    work.q.data += step * work.q.row_stride, work.out.data += step * work.out.row_stride;
+    work.slots += step, work.positions += step;
   }
 }
 
@@ -96,28 +223,8 @@ __global__ void __launch_bounds__(kChunk) cached_attention_kernel(CachedHeads<T>
 
 void CudaBackend::do_cached_attention(const CachedAttention& op) {
   if (op.q.elements() == 0) return;
-  const std::int64_t rows = op.q.shape[0], d = op.q.shape[2];
-  if (d > kMostColumns) throw std::invalid_argument("cached_attention: the head size is above 256");
-  dispatch_type(op.q.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const CachedHeads<T> work{Heads<T>(op.q),
-                              Heads<T>(op.k),
-                              Heads<T>(op.v),
-                              Heads<T>(op.keys),
-                              Heads<T>(op.values),
-                              Heads<T>(op.out),
-                              op.slots.as<std::int32_t>(),
-                              op.positions.as<std::int32_t>(),
-                              op.keys.shape[0],
-                              op.keys.shape[2],
-                              op.q.shape[1],
-                              op.k.shape[1],
-                              d,
-                              op.band,
-                              static_cast<Real<T>>(op.scale)};
-    elementwise(stream(), rows, work.groups * d, AppendElement<T>{work});
-    launch(stream(), {dim3(pieces(rows, 1), pieces(work.heads, 1)), dim3(kChunk)}, cached_attention_kernel<T>, work);
-  });
+  if (op.q.shape[2] > kMostColumns) throw std::invalid_argument("cached_attention: the head size is above 256");
+  dispatch_type(op.q.dtype, [&](auto tag) { attend<typename decltype(tag)::type>(*this, stream(), op); });
 }
 
 }  // namespace coxswain

@@ -92,6 +92,7 @@ CheckpointStore::CheckpointStore(Communicator& world, Backend& backend, const st
       at_stage_([](const char*) {}) {}
 
 CheckpointStore::~CheckpointStore() {
+  backend_.finish_downloads();
   task_.join();
   removal_.join();
 }
@@ -116,10 +117,11 @@ void CheckpointStore::save(const CheckpointHeader& header, const Visit& visit) {
     return std::string();
   });
   if (is_error(outcome)) fail(outcome);
-  if (!config_.background) start_writing(temporary);
-  copied_ = outcome_of([&] { return snapshot_.copy(backend_), std::string(); });
-  stall_seconds_ = seconds_since(started_);
-  if (config_.background) return start_writing(temporary);
+  waited_before_ = backend_.download_wait_seconds();
+  start_writing(temporary);
+  snapshot_.copy(backend_);
+  save_seconds_ = seconds_since(started_);
+  if (config_.background) return;
   finish_save();
   times_.stall_seconds = times_.write_seconds;
 }
@@ -135,7 +137,7 @@ bool CheckpointStore::poll() {
   if (world_.all_min(task_.finished() ? 1 : 0, "checkpoint progress") == 0) return false;
   const std::string mine = task_.outcome();
   if (stage_ == Stage::writing) {
-    const std::vector<std::string> parts = world_.all_gather(is_error(copied_) ? copied_ : mine, "checkpoint parts");
+    const std::vector<std::string> parts = world_.all_gather(mine, "checkpoint parts");
     for (std::size_t rank = 0; rank < parts.size(); ++rank)
       if (is_error(parts[rank])) fail(parts[rank]);
     stage_ = Stage::committing;
@@ -147,7 +149,8 @@ bool CheckpointStore::poll() {
   stage_ = Stage::idle;
   damaged_.erase(header_.step);  // this one is new
   newest_ = folder_.of_step(header_.step);
-  times_ = {header_.step, static_cast<std::int64_t>(snapshot_.bytes()), stall_seconds_, seconds_since(started_)};
+  times_ = {header_.step, static_cast<std::int64_t>(snapshot_.bytes()),
+            save_seconds_ + backend_.download_wait_seconds() - waited_before_, seconds_since(started_)};
   if (const std::string warning = result_of(outcome); !warning.empty())
     say(warning);
   else
@@ -221,6 +224,7 @@ std::string CheckpointStore::commit(const std::vector<std::string>& parts) {
 // Collective. The save is given up: nothing of it stays, everything before it does.
 void CheckpointStore::fail(const std::string& outcome) {
   stage_ = Stage::idle;
+  backend_.finish_downloads();
   std::int64_t needed = 0;
   for (const std::string& bytes : world_.all_gather(std::to_string(snapshot_.bytes()), "checkpoint size"))
     needed += std::stoll(bytes);

@@ -1,11 +1,11 @@
 // The checkpoints of one run: saves, keeps the newest and the best, and finds the newest whole one again.
 //
-// save() copies the state to the host and returns; a thread of each rank writes its part (no MPI there); poll(), called
-// every step, lets the ranks agree. When all parts are on the disk, rank 0 writes checkpoint.h5 and the manifest in its
-// thread and commits by rename; old checkpoints go afterwards. Without [checkpoint] background the writing begins while
-// the state is still being copied, and save() returns when it is committed. Whatever fails on any rank, every rank
-// throws the same Error(input_output), the unfinished folder is removed and the checkpoints before it stay. Collective
-// over the world: everything but the accessors.
+// save() returns at once: the state is copied to the host beside the next step, whose update waits for it
+// (Backend::download_aside). A thread of each rank follows and writes its part (no MPI there); poll(), called every
+// step, lets the ranks agree. When all parts are on the disk, rank 0 writes checkpoint.h5 and the manifest in its
+// thread and commits by rename; old checkpoints go afterwards. Without [checkpoint] background save() returns when it
+// is committed. Whatever fails on any rank, every rank throws the same Error(input_output), the unfinished folder is
+// removed and the checkpoints before it stay. Collective over the world: everything but the accessors.
 #pragma once
 
 #include <chrono>
@@ -44,7 +44,7 @@ class CheckpointStore {
   // Takes the memory for copies now (as many bytes as the state has on this rank), so that the first save does not wait
   // for it. May be left out. Not collective.
   void prepare(const Visit& visit) { snapshot_.prepare(visit); }
-  // Finishes a save under way first. Returns as soon as the state has been copied, if [checkpoint] background is on.
+  // Finishes a save under way first.
   void save(const CheckpointHeader& header, const Visit& visit);
   bool poll();  // true once a save has been committed
   void wait();  // until there is none under way, and old ones are removed
@@ -79,11 +79,10 @@ class CheckpointStore {
   Snapshot snapshot_;
   CheckpointHeader header_;
   Stage stage_ = Stage::idle;
-  std::string copied_;  // outcome of the copy to the host
   BackgroundTask task_, removal_;
   std::set<std::int64_t> damaged_;  // steps that open_newest() passed over
   Clock::time_point started_;
-  double stall_seconds_ = 0;
+  double save_seconds_ = 0, waited_before_ = 0;  // of save(); of the backend for downloads, before it
   SaveTimes times_;
   std::string newest_;
 };

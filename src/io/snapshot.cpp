@@ -72,6 +72,7 @@ void Snapshot::clear() {
   views_.clear();
   values_.clear();
   bytes_ = 0;
+  error_ = nullptr;
   copied_.start();
 }
 
@@ -112,20 +113,17 @@ void Snapshot::plan(const Visit& visit) {
 }
 
 void Snapshot::copy(Backend& backend) {
-  try {
-    for (std::size_t i = 0; i < boxes_.size(); ++i) {
-      if (boxes_[i].bytes != 0) backend.download(views_[i], buffer_.get() + boxes_[i].place);
-      copied_.reach(static_cast<std::int64_t>(boxes_[i].place + boxes_[i].bytes));
-    }
-  } catch (...) {
-    copied_.give_up();
-    throw;
+  for (std::size_t i = 0; i < boxes_.size(); ++i) {
+    const std::size_t end = boxes_[i].place + boxes_[i].bytes;
+    backend.download_aside(views_[i], buffer_.get() + boxes_[i].place, [this, end](const std::exception_ptr& error) {
+      if (error && !error_) error_ = error;
+      error_ ? copied_.give_up() : copied_.reach(static_cast<std::int64_t>(end));
+    });
   }
 }
 
 const std::byte* Snapshot::memory(const Box& box) const {
-  if (!copied_.wait(static_cast<std::int64_t>(box.place + box.bytes)))
-    throw Error(ExitCode::internal, fmt::format("{} was not copied to the host", box.name));
+  if (!copied_.wait(static_cast<std::int64_t>(box.place + box.bytes))) std::rethrow_exception(error_);
   return buffer_.get() + box.place;
 }
 

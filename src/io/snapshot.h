@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,12 +36,14 @@ class Snapshot {
 
   // What there is to copy, the values, and the memory for it, which is kept from one call to the next. No bytes yet.
   void plan(const Visit& visit);
-  void copy(Backend& backend);       // all boxes, in their order; the state must not have changed since plan()
+  // All boxes, in their order, beside what the backend is asked for next (Backend::download_aside). The state must not
+  // have changed since plan().
+  void copy(Backend& backend);
   void prepare(const Visit& visit);  // the buffer alone, its pages touched
   void clear();                      // all but the buffer
   const std::vector<Box>& boxes() const { return boxes_; }
   const std::map<std::string, Value>& values() const { return values_; }
-  // Waits until the box has been copied. Throws Error(internal) if the copy has failed.
+  // Waits until the box has been copied. Throws what the copy has thrown.
   const std::byte* memory(const Box& box) const;
   std::size_t bytes() const { return bytes_; }
 
@@ -56,6 +59,7 @@ class Snapshot {
   std::unique_ptr<std::byte[], Free> buffer_;
   std::size_t bytes_ = 0, capacity_ = 0;
   Progress copied_;
+  std::exception_ptr error_;  // the first one of the copy; set before `copied_` gives up
 };
 
 }  // namespace coxswain

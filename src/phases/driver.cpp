@@ -80,6 +80,7 @@ void Driver::resume(Phase& phase) {
                 fmt::format("the checkpoint of step {} brought {} to step {}", *restored, phase.name(), phase.step()));
   }
   saved_step_ = restored;
+  if (!restored) tokens_ = phase.kept_tokens();
   on_first_rank("prepare the run directory", [&] {
     if (!restored && checkpoints_ != nullptr) refuse_lost_checkpoints(options_.run.directory, options_.checkpoint);
     if (restored) log_->info("{}: goes on from step {} of {}", phase.name(), *restored, phase.total_steps());
@@ -173,6 +174,11 @@ int Driver::stop(Phase& phase, std::int64_t reason) {
       record_->sync();
       record_->write_report(false);
     });
+    if (phase.keeps_output()) {
+      log_->info("{}: stopped after step {} of {}, whose output is kept; run the same job again to go on (code {})",
+                 why, phase.step(), phase.total_steps(), static_cast<int>(ExitCode::requeue));
+      return static_cast<int>(ExitCode::requeue);
+    }
     log_->info("{}: stopped after step {} of {}; the deck wants no checkpoints, so nothing is saved", why, phase.step(),
                phase.total_steps());
     return static_cast<int>(ExitCode::no_checkpoint);

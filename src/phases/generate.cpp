@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
+#include "io/fingerprint.h"
 
 namespace coxswain {
 
@@ -48,6 +49,16 @@ std::vector<PromptRecord> synthetic_prompts(const GeneratePhaseConfig& config) {
       prompts[i].tokens.push_back(static_cast<std::int32_t>(
           uniform_integer(key, i * length + t, static_cast<std::uint64_t>(config.model.vocabulary))));
   return prompts;
+}
+
+// A response in the file of an unfinished run, with all bits of its log-probability.
+std::string record_of(const GeneratedResponse& response) {
+  return nlohmann::json({response.tokens, response.log_probability, static_cast<int>(response.finish_reason)}).dump();
+}
+
+GeneratedResponse parsed(const std::string& record) {
+  const nlohmann::json json = nlohmann::json::parse(record);
+  return {json.at(0), json.at(1), static_cast<FinishReason>(json.at(2).get<int>())};
 }
 
 }  // namespace
@@ -114,16 +125,53 @@ Sampling Generate::sampling() const {
   return sampling;
 }
 
+// All that responses depend on, as one line.
+std::string Generate::identity(const std::string& weights) const {
+  const GenerateConfig& wanted = config_.generate;
+  std::vector<std::int32_t> inputs;
+  for (const PromptRecord& prompt : prompts_) {
+    inputs.push_back(static_cast<std::int32_t>(prompt.tokens.size()));
+    inputs.insert(inputs.end(), prompt.tokens.begin(), prompt.tokens.end());
+  }
+  return nlohmann::json({{"weights", weights},
+                         {"prompts", hexadecimal(hash_bytes(inputs.data(), inputs.size() * sizeof(inputs[0])))},
+                         {"seed", config_.run.seed},
+                         {"samples", wanted.samples},
+                         {"temperature", wanted.temperature},
+                         {"top_k", wanted.top_k},
+                         {"top_p", wanted.top_p},
+                         {"tokens", {wanted.min_new_tokens, wanted.max_new_tokens, config_.length}},
+                         {"stop", wanted.stop},
+                         {"chat", chats_ ? chat_.stop() : std::vector<std::int32_t>()}})
+      .dump();
+}
+
+void Generate::go_on(const std::string& weights, Log& log) {
+  if (total_steps() <= 1) return;
+  unfinished_ = std::make_unique<UnfinishedOutput>(context_.grid.world(), config_.run.directory + "/unfinished.jsonl",
+                                                   identity(weights));
+  const auto known = unfinished_->take(static_cast<std::size_t>(requests_a_step()));
+  for (const std::string& line : known) {
+    responses_.push_back(parsed(line));
+    kept_tokens_ += std::ssize(responses_.back().tokens);
+  }
+  step_ = std::ssize(known) / requests_a_step();
+  if (step_ > 0) log.info("goes on behind {} responses of {}", known.size(), requests());
+}
+
 StepReport Generate::run_step() {
   std::vector<GenerationRequest> asked;
   const std::int64_t first = step_ * requests_a_step(), samples = config_.generate.samples;
   for (std::int64_t i = first; i < std::min(requests(), first + requests_a_step()); ++i)
     asked.push_back({prompts_[static_cast<std::size_t>(i / samples)].tokens, i / samples, i % samples});
   StepReport report;
+  std::string records;
   for (GeneratedResponse& response : generator_.respond(asked, sampling())) {
     report.tokens += std::ssize(response.tokens);
+    records += record_of(response) + '\n';
     responses_.push_back(std::move(response));
   }
+  if (unfinished_) unfinished_->append(records);
   ++step_;
   return report;
 }
@@ -137,7 +185,11 @@ std::string Generate::text_of(const GeneratedResponse& response) const {
 }
 
 void Generate::finish() {
-  if (config_.generate.output.empty() || context_.grid.world().rank() != 0) return;
+  if (!config_.generate.output.empty() && context_.grid.world().rank() == 0) write_output();
+  if (unfinished_) unfinished_->remove();
+}
+
+void Generate::write_output() const {
   std::string text;
   const auto samples = static_cast<std::size_t>(config_.generate.samples);
   for (std::size_t i = 0; i < responses_.size(); ++i) {

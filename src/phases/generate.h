@@ -1,6 +1,6 @@
 // Phase generate: responses of a trained model to prompts, as text on the console or JSONL in a file. A step is a run
-// of requests that fills the slots several times over. Responses depend on neither grid nor slots, so a run that was
-// cut short is simply run again.
+// of requests that fills the slots several times over. Responses depend on neither grid nor slots: a run that was cut
+// short goes on behind the steps whose responses are in its run directory (UnfinishedOutput).
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "data/prompts.h"
 #include "data/tokenizer.h"
+#include "io/unfinished_output.h"
 #include "model/model.h"
 #include "phases/config.h"
 #include "phases/phase.h"
@@ -37,16 +38,22 @@ class Generate final : public Phase {
   std::int64_t total_steps() const override;
   StepReport run_step() override;
   bool has_state() const override { return false; }
+  bool keeps_output() const override { return unfinished_ != nullptr; }
+  std::int64_t kept_tokens() const override { return kept_tokens_; }
   void visit(Archive&) override {}
   void finish() override;
   std::string summary() const override;
 
   void load_weights(Archive& archive);
+  // From what an earlier start of the same run has written; `weights` tells these weights from others.
+  void go_on(const std::string& weights, Log& log);
 
  private:
   Sampling sampling() const;
   std::int64_t requests() const;
   std::int64_t requests_a_step() const { return std::int64_t{8} * config_.generate.slots; }
+  std::string identity(const std::string& weights) const;
+  void write_output() const;
   std::string text_of(const GeneratedResponse& response) const;
 
   GeneratePhaseConfig config_;
@@ -58,8 +65,9 @@ class Generate final : public Phase {
   ChatFormat chat_;
   bool chats_ = false;  // prompts and responses are in the form of [chat]
   std::vector<PromptRecord> prompts_;
-  std::vector<GeneratedResponse> responses_;  // prompt after prompt, sample after sample
-  std::int64_t step_ = 0;
+  std::vector<GeneratedResponse> responses_;      // prompt after prompt, sample after sample
+  std::unique_ptr<UnfinishedOutput> unfinished_;  // where there is more than one step
+  std::int64_t step_ = 0, kept_tokens_ = 0;
 };
 
 }  // namespace coxswain

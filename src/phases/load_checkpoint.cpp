@@ -9,8 +9,8 @@
 
 namespace coxswain {
 
-void load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit,
-                     WeightsKind kind) {
+std::string load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit,
+                            WeightsKind kind) {
   CheckpointReader reader = open_checkpoint(context.world, context.backend, path,
                                             [&](const std::string& line) { context.log.warning("{}", line); });
   reader.load(
@@ -20,6 +20,7 @@ void load_checkpoint(const std::string& path, const char* what, const LoadContex
       },
       ExitCode::data);
   context.log.info("{} of {} (step {})", what, reader.folder(), reader.header().step);
+  return reader.manifest().state() + (kind == WeightsKind::average ? " average" : "");
 }
 
 void require_head(HeadKind wanted, const Archive& archive, const char* key, const std::string& path) {

@@ -16,9 +16,10 @@ struct LoadContext {
   Log& log;
 };
 
-// Collective. `what` is for the log: "weights of runs/sft/checkpoints/step_00000100 (step 100)". Throws Error(data).
-void load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit,
-                     WeightsKind kind = WeightsKind::model);
+// Collective. `what` is for the log: "weights of runs/sft/checkpoints/step_00000100 (step 100)". Returns what tells
+// these weights from any others. Throws Error(data).
+std::string load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit,
+                            WeightsKind kind = WeightsKind::model);
 
 // Throws Error(data) if what is read is a reward model where a language model is wanted, or the other way round; `key`
 // and `path` say where it comes from.

@@ -26,11 +26,14 @@ class Phase {
   virtual std::int64_t total_steps() const = 0;
   virtual StepReport run_step() = 0;                    // collective; may throw Error(diverged)
   virtual std::int64_t best_step() const { return 0; }  // whose weights were the best so far; 0: they are not judged
-  virtual bool has_state() const { return true; }     // false: nothing to checkpoint or to resume (tokenize, benchmark)
-  virtual void visit(Archive& archive) = 0;           // all of the run's state
-  virtual void finish() {}                            // after the last step: output files; collective
-  virtual std::string summary() const { return {}; }  // after finish(): what a user wants to see on the console
-  virtual std::string report() const { return {}; }   // after finish(): sections of report.html
+  virtual bool has_state() const { return true; }       // false: nothing to checkpoint (tokenize, benchmark)
+  // Without a state to checkpoint: whether the next start goes on from what is written already.
+  virtual bool keeps_output() const { return false; }
+  virtual std::int64_t kept_tokens() const { return 0; }  // of the steps that an earlier start has written
+  virtual void visit(Archive& archive) = 0;               // all of the run's state
+  virtual void finish() {}                                // after the last step: output files; collective
+  virtual std::string summary() const { return {}; }      // after finish(): what a user wants to see on the console
+  virtual std::string report() const { return {}; }       // after finish(): sections of report.html
 };
 
 }  // namespace coxswain

@@ -13,6 +13,7 @@
 #include "data/reading.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
+#include "io/fingerprint.h"
 
 namespace coxswain {
 
@@ -36,6 +37,13 @@ TokenSequence encoded(const Conversation& prompt, const std::string& response, c
 bool was_cut_off(const nlohmann::json& line) {
   const auto reason = line.find("finish_reason");
   return reason != line.end() && *reason == "length";
+}
+
+// With all their bits.
+std::string records_of(const std::vector<double>& scores) {
+  std::string records;
+  for (const double score : scores) records += fmt::format("{}\n", score);
+  return records;
 }
 
 }  // namespace
@@ -79,6 +87,23 @@ void Score::load_weights(Archive& archive) {
   model_.load(archive);
 }
 
+void Score::go_on(const std::string& weights, Log& log) {
+  std::vector<std::int32_t> inputs;
+  for (const TokenSequence& sequence : sequences_) {
+    inputs.push_back(static_cast<std::int32_t>(sequence.size()));
+    inputs.insert(inputs.end(), sequence.begin(), sequence.end());
+  }
+  const std::string hash = hexadecimal(hash_bytes(inputs.data(), inputs.size() * sizeof(inputs[0])));
+  unfinished_ = std::make_unique<UnfinishedOutput>(
+      world_, config_.run.directory + "/unfinished.jsonl",
+      fmt::format("scores by {} of {}, {} at once", weights, hash, config_.batch.global));
+  for (const std::string& line : unfinished_->take(static_cast<std::size_t>(config_.batch.global)))
+    scores_.push_back(std::stod(line));
+  step_ = std::ssize(scores_) / config_.batch.global;
+  for (std::size_t i = 0; i < scores_.size(); ++i) kept_tokens_ += std::ssize(sequences_[i]);
+  if (step_ > 0) log.info("goes on behind {} scores of {}", scores_.size(), sequences_.size());
+}
+
 StepReport Score::run_step() {
   const auto chunk = static_cast<std::size_t>(config_.batch.global), first = scores_.size();
   const auto sequences = std::span(sequences_).subspan(first, std::min(chunk, sequences_.size() - first));
@@ -96,6 +121,7 @@ StepReport Score::run_step() {
         .on_every_rank();
   }
   scores_.insert(scores_.end(), scores.begin(), scores.end());
+  if (unfinished_) unfinished_->append(records_of(scores));
   ++step_;
   StepReport report;
   for (const TokenSequence& sequence : sequences) report.tokens += std::ssize(sequence);
@@ -115,10 +141,12 @@ std::string Score::with_score(const Line& line) const {
 }
 
 void Score::finish() {
-  if (world_.rank() != 0) return;
-  std::string text;
-  for (const Line& line : lines_) text += with_score(line);
-  replace_text_file(config_.score.output, text);
+  if (world_.rank() == 0) {
+    std::string text;
+    for (const Line& line : lines_) text += with_score(line);
+    replace_text_file(config_.score.output, text);
+  }
+  if (unfinished_) unfinished_->remove();
 }
 
 std::string Score::summary() const {

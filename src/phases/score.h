@@ -1,5 +1,6 @@
 // Phase score: what a reward model thinks of the responses in a JSONL file, whoever wrote them: demonstrations,
-// generated responses, comparisons. The same lines, in their order, each with its score.
+// generated responses, comparisons. The same lines, in their order, each with its score. A run that was cut short goes
+// on behind the scores in its run directory (UnfinishedOutput).
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "data/tokenizer.h"
+#include "io/unfinished_output.h"
 #include "phases/config.h"
 #include "phases/phase.h"
 #include "phases/reward_config.h"
@@ -35,12 +37,16 @@ class Score final : public Phase {
   std::int64_t total_steps() const override;
   StepReport run_step() override;  // scores batch.global sequences
   bool has_state() const override { return false; }
+  bool keeps_output() const override { return unfinished_ != nullptr; }
+  std::int64_t kept_tokens() const override { return kept_tokens_; }
   void visit(Archive&) override {}
   void finish() override;
   std::string summary() const override;
 
   // Throws Error(data) where it is no reward model's checkpoint.
   void load_weights(Archive& archive);
+  // From what an earlier start of the same run has written; `weights` tells these weights from others.
+  void go_on(const std::string& weights, Log& log);
 
  private:
   struct Line {
@@ -59,7 +65,8 @@ class Score final : public Phase {
   std::vector<TokenSequence> sequences_;
   FrozenModel model_;
   std::vector<double> scores_;  // of the first sequences
-  std::int64_t step_ = 0;
+  std::unique_ptr<UnfinishedOutput> unfinished_;
+  std::int64_t step_ = 0, kept_tokens_ = 0;
 };
 
 }  // namespace coxswain

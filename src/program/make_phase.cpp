@@ -33,7 +33,9 @@ std::unique_ptr<Phase> with_weights(std::unique_ptr<ModelPhase> phase, const Set
     if (settings.run.phase != "reward") require_head(settings.model.head, archive, kWeightsKey, path);
     phase->load_weights(archive);
   };
-  load_checkpoint(path, "weights", {grid.world(), backend, log}, load, settings.run.initialize_weights);
+  const std::string weights =
+      load_checkpoint(path, "weights", {grid.world(), backend, log}, load, settings.run.initialize_weights);
+  if constexpr (requires { phase->go_on(weights, log); }) phase->go_on(weights, log);
   return phase;
 }
 

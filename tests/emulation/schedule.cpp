@@ -14,6 +14,7 @@
 #include <numeric>
 #include <vector>
 
+#include "tests/emulation/copies.h"
 #include "tests/emulation/shared_memory.h"
 
 uint3 threadIdx, blockIdx;
@@ -113,6 +114,7 @@ void leave(Thread& thread) {
   Warp& warp = all.warps[thread.number / 32];
   warp.gone |= 1u << thread.number % 32;
   if (warp.arrived != 0) fail("the thread ends while others of its warp wait for it");
+  end_copies(thread.number);
   --all.live;
   release_barrier_if_full();
 }
@@ -226,13 +228,17 @@ void block_barrier() {
   ++all.waiting;
   release_barrier_if_full();
   if (all.current->state == State::at_barrier) yield(State::at_barrier, "__syncthreads");
+  let_copies_land(all.current->number);
 }
 
-const std::uint64_t* gather_from_warp(unsigned mask, std::uint64_t value, const char* word) {
+namespace {
+
+// Hands in a value and waits for the warp; the last to come calls last(values).
+template <class Last>
+const std::uint64_t* meet_warp(std::uint64_t value, const char* word, const Last& last) {
   Block& all = block();
   Thread& thread = *all.current;
   Warp& warp = all.warps[thread.number / 32];
-  if (mask != ~0u) fail(std::string(word) + " with a mask of part of the warp is not emulated");
   if (warp.gone != 0) fail(std::string(word) + " waits for a thread of its warp that has ended");
   if (warp.arrived != 0 && warp.word != word && std::strcmp(warp.word, word) != 0)
     fail(std::string(word) + " while a thread of its warp waits at " + warp.word);
@@ -243,6 +249,7 @@ const std::uint64_t* gather_from_warp(unsigned mask, std::uint64_t value, const 
   if (warp.arrived != warp.present) {
     yield(State::in_warp, word);
   } else {
+    last(slots);
     warp.arrived = 0;
     const unsigned first = thread.number / 32 * 32;
     for (unsigned i = first; i < std::min(first + 32, all.count); ++i) all.threads[i]->state = State::ready;
@@ -250,10 +257,23 @@ const std::uint64_t* gather_from_warp(unsigned mask, std::uint64_t value, const 
   return slots;
 }
 
+}  // namespace
+
+const std::uint64_t* gather_from_warp(unsigned mask, std::uint64_t value, const char* word) {
+  if (mask != ~0u) fail(std::string(word) + " with a mask of part of the warp is not emulated");
+  return meet_warp(value, word, [](const std::uint64_t*) {});
+}
+
+void do_in_warp(std::uint64_t operands, const char* word, void (*work)(const std::uint64_t*)) {
+  if (block().warps[thread_of_block() / 32].present != ~0u) fail(std::string(word) + " in a warp that is not whole");
+  meet_warp(operands, word, work);
+}
+
+unsigned thread_of_block() { return block().current->number; }
+
 void trap() { fail("__trap"); }
 
 bool runs_a_thread() { return block().current != nullptr; }
-unsigned running_thread() { return block().current->number; }
 
 std::string place_in_kernel() {
   const Block& all = block();

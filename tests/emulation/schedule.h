@@ -42,7 +42,10 @@ void run(const Grid& grid);
 
 // Of the thread that runs at present: whether there is one, and its number in the block.
 bool runs_a_thread();
-unsigned running_thread();
+unsigned thread_of_block();
+// What all lanes of a warp do together: the last to come does `work` on what the 32 lanes hand in.
+void do_in_warp(std::uint64_t operands, const char* word, void (*work)(const std::uint64_t* of_lanes));
+
 // ", in kernel NAME, block (..), thread (..)", or empty outside of a kernel.
 std::string place_in_kernel();
 // Prints the message with the place and ends the process with code 70: a device that has seen an error is lost.

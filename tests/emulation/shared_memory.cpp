@@ -42,7 +42,14 @@ char* map_before_closed_page(std::size_t bytes) {
 
 Array dynamic;
 std::uint32_t block_number = 0, epoch = 0;
-std::map<const void*, Array> static_arrays;
+
+std::map<const void*, Array>& static_arrays() {
+  static std::map<const void*, Array> arrays;
+  return arrays;
+}
+bool is_inside(const Array& array, const char* address, std::size_t bytes) {
+  return array.block == block_number && address >= array.data && address + bytes <= array.data + array.bytes;
+}
 
 void* fresh(Array& array) {
   if (array.block != block_number) {
@@ -64,7 +71,7 @@ void shared_memory_of_next_block(std::size_t dynamic_bytes) {
 
 void shared_memory_passes_barrier() { ++epoch; }
 
-SharedTime shared_time() { return {block_number, epoch, running_thread()}; }
+SharedTime shared_time() { return {block_number, epoch, thread_of_block()}; }
 
 SharedMark* shared_marks(std::uint64_t address) {
   static auto* const marks = static_cast<SharedMark*>(reserve(kSpace * sizeof(SharedMark), PROT_READ | PROT_WRITE));
@@ -81,15 +88,23 @@ std::string place_in_shared_memory(const char* address) {
            std::to_string(array.bytes) + " bytes";
   };
   if (dynamic.data != nullptr && inside(dynamic)) return place(dynamic, "dynamic shared");
-  for (const auto& [key, array] : static_arrays)
+  for (const auto& [key, array] : static_arrays())
     if (inside(array)) return place(array, "shared");
   return "";
+}
+
+bool is_shared_memory(const void* start, std::size_t bytes) {
+  const auto* address = static_cast<const char*>(start);
+  if (is_inside(dynamic, address, bytes)) return true;
+  for (const auto& [key, array] : static_arrays())
+    if (is_inside(array, address, bytes)) return true;
+  return false;
 }
 
 void* dynamic_shared_memory() { return fresh(dynamic); }
 
 void* static_shared_memory(const void* key, std::size_t bytes) {
-  Array& array = static_arrays[key];
+  Array& array = static_arrays()[key];
   if (array.data == nullptr) {
     array.bytes = bytes;  // ends where it ends: an array of floats may be aligned as a float only
     array.data = map_before_closed_page(bytes) - bytes;

@@ -25,5 +25,7 @@ SharedTime shared_time();
 SharedMark* shared_marks(std::uint64_t address);  // null for other memory
 // ", byte 4 of a shared array of 128 bytes", or empty.
 std::string place_in_shared_memory(const char* address);
+// Whether [address, address + bytes) lies inside one array of the block.
+bool is_shared_memory(const void* address, std::size_t bytes);
 
 }  // namespace cuda_emulation

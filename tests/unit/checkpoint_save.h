@@ -28,7 +28,7 @@ inline void save_state(const std::string& path, int ranks, std::uint64_t seed, i
     CheckpointState state(ranks, world.rank(), style, pieces);
     state.fill(seed);
     store.save(header_of(static_cast<std::int64_t>(seed), best), state.visitor());
-    state.clear();  // the checkpoint has its own copy
+    state.clear(*backend);  // the checkpoint has its own copy
     store.wait();
   });
 }

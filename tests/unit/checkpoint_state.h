@@ -37,6 +37,14 @@ class CheckpointState {
     for (Box& box : boxes_) std::fill(box.memory.begin(), box.memory.end(), std::byte{0xee});
     step = -1, rate = -1, phrase = "?", history = {-1};
   }
+  // The same by the backend, as a step changes a run's state.
+  void clear(Backend& backend) {
+    for (Box& box : boxes_) {
+      const std::vector<std::byte> junk(box.memory.size(), std::byte{0xee});
+      if (!junk.empty()) backend.upload(junk.data(), TensorView(box.memory.data(), box.dtype, box.count));
+    }
+    clear();
+  }
   // The first thing that differs from fill(seed); empty if nothing does.
   std::string difference(std::uint64_t seed) const {
     for (const Box& box : boxes_) {

@@ -1,0 +1,311 @@
+// Attention backward in BF16 on tensor cores (Dao, "FlashAttention-2"); formulas in kernels/cpu/attention_gradient.cpp:
+// weights p = exp(scale q k - L) are computed again, slopes ds = p (dout v - delta), and
+//   dv = p^T dout,  dk = scale ds^T q,  dq = scale ds k.
+//
+// One kernel makes dk and dv, block by block of 64 keys, another dq, block by block of 64 queries; a warp has 16 of
+// these rows, and its weights and slopes go from the sums of one product into the next without leaving its registers.
+// Heads above 128 make dv and dk in two launches: the sums of both would not fit. Weights and slopes are rounded to
+// bf16.
+//
+// Orders of summation: dk and dv of a key over the group's query heads, then over query tiles; dq over key tiles. No
+// sum has two writers: the price is seven products where five would do if dq were added up by whoever comes along.
+//
+// Floor: 14 d FLOP for each pair of query and key that see each other. Shared memory is read once for 16 rows: 128
+// bytes a clock feed 819 multiply-adds a clock in scores and 1,024 in what is added up, of which an A100 does 1,024.
+#include <climits>
+
+#include "kernels/cuda/flash.cuh"
+#include "kernels/cuda/flash_attention.h"
+
+namespace coxswain {
+namespace {
+
+using namespace flash;
+
+constexpr int kTileRows = 64;  // of queries and of keys
+constexpr int kOwnRows = 16;   // a warp's
+enum class Part { both, keys, values };
+
+struct Backward {
+  Heads<bf16> q, k, v, out, dout, dq, dk, dv;
+  Extents extents;
+  Visible visible;
+  float scale, factor;  // of scores: scale, scale / ln 2
+  const float* log_sum_exp;
+  float* delta;  // scratch [b, a, t]: sum of dout out
+  bool wide;
+
+  __device__ std::int64_t row(std::int64_t sequence, std::int64_t head, int token) const {
+    return (sequence * extents.a + head) * extents.t + token;
+  }
+};
+
+// A group of `lanes` lanes has one row, a lane eight elements. Floor: out and dout through memory once.
+__global__ void __launch_bounds__(kThreads) flash_delta_kernel(Backward op, int lanes) {
+  const Extents& extents = op.extents;
+  const std::int64_t item = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) / lanes;
+  const bool present = item < extents.b * extents.a * extents.t;
+  const std::int64_t row = present ? item : 0, token = row % extents.t, head = row / extents.t % extents.a;
+  const std::int64_t sequence = row / extents.t / extents.a;
+  const int column = lane() % lanes * 8, d = static_cast<int>(extents.d);
+  const bf16 *out = op.out.at(sequence, token, head) + column, *dout = op.dout.at(sequence, token, head) + column;
+  float sum = 0;
+  if (op.wide && column < d) {
+    const uint4 left = ptx::load_wide(out), right = ptx::load_wide(dout);
+    const Pair lefts[4] = {left.x, left.y, left.z, left.w}, rights[4] = {right.x, right.y, right.z, right.w};
+    for (int i = 0; i < 4; ++i) {
+      sum = multiply_add(ptx::first_of(lefts[i]), ptx::first_of(rights[i]), sum);
+      sum = multiply_add(ptx::second_of(lefts[i]), ptx::second_of(rights[i]), sum);
+    }
+  } else {
+    for (int c = 0; c < 8 && column + c < d; ++c) sum = multiply_add(load(out[c]), load(dout[c]), sum);
+  }
+  for (int distance = lanes / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+  if (present && column == 0) op.delta[item] = sum;
+}
+
+// What is known of a tile's queries, in shared memory.
+struct QueryFacts {
+  float log_sum_exp[kTileRows], delta[kTileRows];  // the former in powers of two
+  int first_key[kTileRows];                        // that the query sees; beyond all keys where there is no query
+
+  __device__ void load(const Backward& op, std::int64_t sequence, std::int64_t head, int first) {
+    const int i = static_cast<int>(threadIdx.x), query = first + i, t = static_cast<int>(op.extents.t);
+    if (i >= kTileRows) return;
+    const bool present = query < t;
+    const std::int64_t row = op.row(sequence, head, present ? query : 0);
+    log_sum_exp[i] = op.log_sum_exp[row] * kLog2E;
+    delta[i] = op.delta[row];
+    first_key[i] = present ? static_cast<int>(op.visible.first_key(sequence, query)) : INT_MAX;
+  }
+};
+
+// Behind the last query that sees a key of [key, last_key], for a key block of a whole thread block.
+__device__ inline int end_of_queries(const Visible& visible, std::int64_t sequence, int key, int last_key) {
+  const int t = static_cast<int>(visible.t);
+  if (!visible.starts) {
+    const std::int64_t end = last_key + visible.band;
+    return end < t ? static_cast<int>(end) : t;
+  }
+  int last = key;
+  for (int query = key + static_cast<int>(threadIdx.x); query < t; query += kFlashThreads)
+    if (visible.first_key(sequence, query) <= last_key) last = query;
+  return join_block(last, Greater()) + 1;
+}
+
+// Scores of a warp's 16 keys from `key` against a tile of queries from `query` -> weights.
+__device__ inline void weigh(const Backward& op, const QueryFacts& facts, int query, int key, bool masked,
+                             float (&scores)[1][kTileRows / 8][4]) {
+  COXSWAIN_UNROLL
+  for (int j = 0; j < kTileRows / 8; ++j) COXSWAIN_UNROLL
+  for (int e = 0; e < 4; ++e) {
+    const int column = j * 8 + fragment_column() + e % 2, row = key + fragment_row(e / 2);
+    const float weight = ptx::exp2(multiply_add(scores[0][j][e], op.factor, -facts.log_sum_exp[column]));
+    const bool sees = !masked || (row <= query + column && row >= facts.first_key[column]);
+    scores[0][j][e] = sees ? weight : 0.0f;
+  }
+}
+
+using Weights = Pair[1][kTileRows / 8][2];
+__device__ inline void round_all(const float (&values)[1][kTileRows / 8][4], Weights& rounded) {
+  COXSWAIN_UNROLL
+  for (int i = 0; i < kTileRows / 4; ++i)
+    rounded[0][i / 2][i % 2] = ptx::pack(values[0][i / 2][i % 2 * 2], values[0][i / 2][i % 2 * 2 + 1]);
+}
+
+// A block's keys with tiles in shared memory, and their queries: head after head of the group, tile after tile.
+template <int columns>
+struct KeyBlock {
+  static constexpr int kElements = kTileRows * kStride<columns>;
+  const Backward& op;
+  std::int64_t group = blockIdx.y, sequence = blockIdx.z;
+  int key = static_cast<int>(blockIdx.x) * kTileRows, last_key, tiles, count;
+  bf16 *k = dynamic_shared<bf16>(), *v = k + kElements, *q = v + kElements, *dout = q + kElements;
+  QueryFacts& facts = *reinterpret_cast<QueryFacts*>(dout + kElements);
+
+  __device__ explicit KeyBlock(const Backward& call) : op(call) {
+    const int t = static_cast<int>(op.extents.t);
+    last_key = (key + kTileRows < t ? key + kTileRows : t) - 1;
+    tiles = (end_of_queries(op.visible, sequence, key, last_key) - key + kTileRows - 1) / kTileRows;
+    count = tiles * static_cast<int>(op.extents.a / op.extents.g);
+  }
+  __device__ std::int64_t head_of(int i) const { return group * (op.extents.a / op.extents.g) + i / tiles; }
+  __device__ int query_of(int i) const { return key + i % tiles * kTileRows; }
+  __device__ bool masked(int i) const {
+    const int query = query_of(i), t = static_cast<int>(op.extents.t);
+    return op.visible.starts || op.visible.band < t || query < last_key || query + kTileRows > t;
+  }
+  __device__ void load_keys() const {
+    load_tile<columns, kTileRows>(Rows<bf16>(op.k, sequence, group), key, op.extents, op.wide, k);
+    load_tile<columns, kTileRows>(Rows<bf16>(op.v, sequence, group), key, op.extents, op.wide, v);
+  }
+  __device__ void load_queries(int i) const {
+    if (i < count) {
+      load_tile<columns, kTileRows>(Rows<bf16>(op.q, sequence, head_of(i)), query_of(i), op.extents, op.wide, q);
+      facts.load(op, sequence, head_of(i), query_of(i));
+    }
+    ptx::commit_copies();
+  }
+  __device__ void load_slopes(int i) const {
+    if (i < count)
+      load_tile<columns, kTileRows>(Rows<bf16>(op.dout, sequence, head_of(i)), query_of(i), op.extents, op.wide, dout);
+    ptx::commit_copies();
+  }
+};
+
+template <int columns, Part part>
+__global__ void __launch_bounds__(kFlashThreads) flash_key_gradient_kernel(Backward op) {
+  constexpr bool kKeys = part != Part::values, kValues = part != Part::keys;
+  const KeyBlock<columns> block(op);
+  const int own_key = block.key + warp() * kOwnRows, own_row = warp() * kOwnRows * kStride<columns>;
+  float dk[1][columns / 8][4] = {}, dv[1][columns / 8][4] = {};
+  block.load_keys();
+  block.load_queries(0);
+  block.load_slopes(0);
+  for (int i = 0; i < block.count; ++i) {
+    float weights[1][kTileRows / 8][4] = {};
+    Weights rounded, slopes;
+    ptx::wait_for_copies<1>();
+    __syncthreads();  // the queries and their facts are there
+    multiply_rows<columns, 1, kTileRows>(block.k + own_row, block.q, weights);
+    weigh(op, block.facts, block.query_of(i), own_key, block.masked(i), weights);
+    round_all(weights, rounded);
+    ptx::wait_for_copies<0>();
+    __syncthreads();  // dout is there
+    if constexpr (kKeys) {
+      float changes[1][kTileRows / 8][4] = {};
+      multiply_rows<columns, 1, kTileRows>(block.v + own_row, block.dout, changes);
+      COXSWAIN_UNROLL
+      for (int n = 0; n < kTileRows / 2; ++n)
+        weights[0][n / 4][n % 4] *= changes[0][n / 4][n % 4] - block.facts.delta[n / 4 * 8 + fragment_column() + n % 2];
+      round_all(weights, slopes);
+      add_weighted<columns, 1, kTileRows>(slopes, block.q, dk);
+    }
+    __syncthreads();  // the queries and their facts are no longer read
+    block.load_queries(i + 1);
+    if constexpr (kValues) add_weighted<columns, 1, kTileRows>(rounded, block.dout, dv);
+    __syncthreads();  // dout is no longer read
+    block.load_slopes(i + 1);
+  }
+  // The warp's rows of k and v are read by itself alone.
+  if constexpr (kKeys)
+    store_rows<columns, 1>(
+        dk, [&op](int, int) { return op.scale; }, block.k + own_row, Rows<bf16>(op.dk, block.sequence, block.group),
+        own_key, op.extents, op.wide);
+  if constexpr (kValues)
+    store_rows<columns, 1>(
+        dv, [](int, int) { return 1.0f; }, block.v + own_row, Rows<bf16>(op.dv, block.sequence, block.group), own_key,
+        op.extents, op.wide);
+}
+
+// What a lane knows of its two queries.
+struct OwnQueries {
+  float log_sum_exp[2], delta[2];
+  int query[2], first_key[2];
+
+  __device__ OwnQueries(const Backward& op, std::int64_t sequence, std::int64_t head, int first) {
+    const int t = static_cast<int>(op.extents.t);
+    for (int half = 0; half < 2; ++half) {
+      query[half] = first + fragment_row(half);
+      const int present = query[half] < t ? query[half] : t - 1;
+      log_sum_exp[half] = op.log_sum_exp[op.row(sequence, head, present)] * kLog2E;
+      delta[half] = op.delta[op.row(sequence, head, present)];
+      first_key[half] = static_cast<int>(op.visible.first_key(sequence, present));
+    }
+  }
+  // Scores and changes of weights with keys from `key` -> slopes.
+  __device__ void slope(float factor, int key, bool masked, const float (&changes)[1][kTileRows / 8][4],
+                        float (&scores)[1][kTileRows / 8][4]) const {
+    COXSWAIN_UNROLL
+    for (int n = 0; n < kTileRows / 2; ++n) {
+      const int half = n % 4 / 2, column = key + n / 4 * 8 + fragment_column() + n % 2;
+      float& score = scores[0][n / 4][n % 4];
+      const float weight = ptx::exp2(multiply_add(score, factor, -log_sum_exp[half]));
+      const bool sees = !masked || (column <= query[half] && column >= first_key[half]);
+      score = sees ? weight * (changes[0][n / 4][n % 4] - delta[half]) : 0.0f;
+    }
+  }
+};
+
+template <int columns>
+__global__ void __launch_bounds__(kFlashThreads) flash_query_gradient_kernel(Backward op) {
+  constexpr int kTileElements = kTileRows * kStride<columns>;
+  const Extents& extents = op.extents;
+  const std::int64_t head = blockIdx.y, sequence = blockIdx.z, group = extents.kv_head(head);
+  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kTileRows;  // the longest first
+  const int own_first = first + warp() * kOwnRows;
+  const int t = static_cast<int>(extents.t), last = first + kTileRows < t ? first + kTileRows : t;
+  bf16* q = dynamic_shared<bf16>();
+  bf16 *dout = q + kTileElements, *k = dout + kTileElements, *v = k + kTileElements;
+  bf16 *own_q = q + warp() * kOwnRows * kStride<columns>, *own_dout = dout + (own_q - q);
+  const Rows<bf16> all_keys(op.k, sequence, group), all_values(op.v, sequence, group);
+
+  const FirstKeys begin = first_keys<kTileRows>(op.visible, sequence, first);
+  const OwnQueries own(op, sequence, head, own_first);
+  float dq[1][columns / 8][4] = {};
+  int key = begin.lowest / kTileRows * kTileRows;
+  load_tile<columns, kTileRows>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
+  load_tile<columns, kTileRows>(Rows<bf16>(op.dout, sequence, head), first, extents, op.wide, dout);
+  load_tile<columns, kTileRows>(all_values, key, extents, op.wide, v);
+  load_tile<columns, kTileRows>(all_keys, key, extents, op.wide, k);
+  for (; key < last; key += kTileRows) {
+    const bool more = key + kTileRows < last;
+    float scores[1][kTileRows / 8][4] = {}, changes[1][kTileRows / 8][4] = {};
+    ptx::commit_copies();
+    ptx::wait_for_copies<0>();
+    __syncthreads();  // keys and values are there
+    multiply_rows<columns, 1, kTileRows>(own_q, k, scores);
+    multiply_rows<columns, 1, kTileRows>(own_dout, v, changes);
+    own.slope(op.factor, key, key + kTileRows - 1 > own_first || key < begin.highest, changes, scores);
+    Weights slopes;
+    round_all(scores, slopes);
+    __syncthreads();  // the values are no longer read
+    if (more) load_tile<columns, kTileRows>(all_values, key + kTileRows, extents, op.wide, v);
+    add_weighted<columns, 1, kTileRows>(slopes, k, dq);
+    __syncthreads();  // the keys are no longer read
+    if (more) load_tile<columns, kTileRows>(all_keys, key + kTileRows, extents, op.wide, k);
+  }
+  store_rows<columns, 1>(
+      dq, [&op](int, int) { return op.scale; }, own_q, Rows<bf16>(op.dq, sequence, head), own_first, extents, op.wide);
+}
+
+template <int columns>
+void run(cudaStream_t stream, const Backward& op) {
+  const unsigned tiles = pieces(op.extents.t, kTileRows), b = pieces(op.extents.b, 1);
+  const LaunchShape keys{dim3(tiles, pieces(op.extents.g, 1), b), dim3(kFlashThreads),
+                         tile_bytes<columns>(4 * kTileRows) + sizeof(QueryFacts)};
+  if constexpr (columns <= 128) {
+    launch(stream, keys, flash_key_gradient_kernel<columns, Part::both>, op);
+  } else {
+    launch(stream, keys, flash_key_gradient_kernel<columns, Part::keys>, op);
+    launch(stream, keys, flash_key_gradient_kernel<columns, Part::values>, op);
+  }
+  launch(stream, {dim3(tiles, pieces(op.extents.a, 1), b), dim3(kFlashThreads), tile_bytes<columns>(4 * kTileRows)},
+         flash_query_gradient_kernel<columns>, op);
+}
+
+}  // namespace
+
+void flash_attention_gradient(cudaStream_t stream, const Backend::AttentionGradient& call, float* delta) {
+  const Extents extents(call.q, call.k);
+  const Backward op{Heads<bf16>(call.q),
+                    Heads<bf16>(call.k),
+                    Heads<bf16>(call.v),
+                    Heads<bf16>(call.out),
+                    Heads<bf16>(call.dout),
+                    Heads<bf16>(call.dq),
+                    Heads<bf16>(call.dk),
+                    Heads<bf16>(call.dv),
+                    extents,
+                    Visible(call.mask, extents.t),
+                    call.scale,
+                    call.scale * kLog2E,
+                    call.log_sum_exp.as<float>(),
+                    delta,
+                    moves_wide({&call.q, &call.k, &call.v, &call.out, &call.dout, &call.dq, &call.dk, &call.dv})};
+  const int lanes = extents.d <= 64 ? 8 : extents.d <= 128 ? 16 : 32;
+  launch(stream, {dim3(pieces(extents.b * extents.a * extents.t * lanes, kThreads))}, flash_delta_kernel, op, lanes);
+  dispatch_columns("attention_gradient", extents.d, [&](auto width) { run<decltype(width)::value>(stream, op); });
+}
+
+}  // namespace coxswain
