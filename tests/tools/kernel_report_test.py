@@ -58,6 +58,7 @@ def test_counts(kernel):
     assert dict(kernel.global_moves) == {16: 1, 2: 1}
     (path,) = kernel.paths  # the shortest turn leaves out what the branch jumps over
     assert [m.split(".")[0] for m in path.mnemonics] == ["LDG", "BRA", "FFMA", "STG", "BRA"], path.mnemonics
+    assert [m.split(".")[0] for m in kernel.products.mnemonics] == ["LDG", "BRA", "HMMA", "LDGSTS", "STL", "FFMA", "STG", "BRA"]
 
 
 def test_occupancy():

@@ -41,6 +41,14 @@ def width(mnemonic):
     return 4
 
 
+def shared_bytes(mnemonic):
+    """Bytes of shared memory that a warp reads or writes by this instruction."""
+    words = mnemonic.split(".")
+    if words[0] == "LDSM":
+        return 128 * (4 if "4" in words else 2 if "2" in words else 1)
+    return 32 * width(mnemonic) if words[0] in ("LDS", "STS", "LDGSTS") else 0
+
+
 class Kernel:
     """One kernel for one architecture."""
 
@@ -66,6 +74,11 @@ class Kernel:
     def paths(self):
         return loops.innermost(self.code)
 
+    @functools.cached_property
+    def products(self):
+        """A turn of the loop that all tensor-core instructions are in, or None."""
+        return loops.through(self.code, TENSOR)
+
 
 def short(name):
     """coxswain::(anonymous namespace)::norm_kernel<coxswain::bf16>(...) -> norm_kernel<bf16>"""
@@ -80,7 +93,7 @@ def short(name):
             break
     kinds = {"0": "none", "1": "gelu", "2": "silu"}
     name = re.sub(r"\(Activation\)(\d)", lambda m: kinds.get(m.group(1), m.group(1)), name)
-    return re.sub(r"\((?:int|long|unsigned int|bool)\)", "", name).replace("> >", ">>")
+    return re.sub(r"\(\w[\w ]*\)(?=-?\d)", "", name).replace("> >", ">>")  # (Part)1 -> 1
 
 
 def run(*words):

@@ -5,8 +5,9 @@ The model, which is a prediction and no measurement. The floor of an operation i
 tensor cores' peak and its operands, each once, at the memory's bandwidth. A kernel takes at least the largest of
   * the bytes that it moves, at the memory's bandwidth, or at what the loads in flight allow (Little: resident warps x
     32 lanes x bytes that a lane loads in one turn of the loop / latency of an idle memory);
-  * its instructions: those of the shortest way through the innermost loop that does the work, times turns, at four
-    a cycle and multiprocessor;
+  * its instructions: those of the shortest way through the loop that does the work (past all products, or the innermost
+    one), times turns, at four a cycle and multiprocessor;
+  * its traffic with shared memory, at 128 bytes a cycle and multiprocessor;
   * its products: by HMMA at the peak times the machine's `mma_sync_share`, else by FFMA, which the line above counts.
 Bank conflicts, barriers, latencies of dependent instructions, tails of grids and launches are left out, and cuBLASLt's
 products (none of our code) are taken at the floor: so a share here is what the code can reach at most. It tells that a
@@ -24,6 +25,7 @@ PRODUCT = 2.0 * HEADS * HEAD * TOKENS * TOKENS / 2  # FLOP of one product of cau
 WEIGHTS = 12 * HIDDEN * HIDDEN // RANKS
 DATA_RANKS = 8
 FMA = re.compile(r"^FFMA$")
+SHARED_BYTES = 128  # that a multiprocessor's shared memory moves a cycle
 HMMA_FLOPS, FFMA_FLOPS = 2 * 16 * 8 * 16, 2 * 32
 
 
@@ -67,7 +69,7 @@ def operations():
     return [
         Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
         product("qkv", "forward", TOKENS, QKV, HIDDEN, finish("none", QKV, 2)),
-        Operation("attention", "forward", 2 * PRODUCT, 4 * attention, (Work("attention_kernel<bf16, 16>", flops=2 * PRODUCT),)),
+        Operation("attention", "forward", 2 * PRODUCT, 4 * attention, (Work("flash_attention_kernel<128, 2, 64>", flops=2 * PRODUCT),)),
         product("projection", "forward", TOKENS, HIDDEN, HIDDEN // RANKS),
         product("up, gelu", "forward", TOKENS, INNER, HIDDEN, finish("gelu", INNER, 4), more=2 * TOKENS * INNER),
         product("down", "forward", TOKENS, HIDDEN, INNER),
@@ -80,9 +82,9 @@ def operations():
         product("projection, dx", "backward", TOKENS, HIDDEN // RANKS, HIDDEN),
         product("projection, dw", "backward", HIDDEN, HIDDEN // RANKS, TOKENS, accumulates=True),
         Operation("attention", "backward", 5 * PRODUCT, 8 * attention,
-                  (Work("attention_delta_kernel<bf16>", TOKENS * HEADS * HEAD, 4, 0),
-                   Work("attention_key_gradient_kernel<bf16, 16>", flops=4 * PRODUCT),
-                   Work("attention_query_gradient_kernel<bf16, 16>", flops=3 * PRODUCT))),
+                  (Work("flash_delta_kernel", TOKENS * HEADS * HEAD, 4, 0),
+                   Work("flash_key_gradient_kernel<128, 0>", flops=4 * PRODUCT),
+                   Work("flash_query_gradient_kernel<128>", flops=3 * PRODUCT))),
         product("qkv, dx", "backward", TOKENS, HIDDEN, QKV),
         product("qkv, dw", "backward", QKV, HIDDEN, TOKENS, accumulates=True),
         Operation("biases", "backward", 0, 2 * (2 * stream + TOKENS * (INNER + QKV)),
@@ -95,14 +97,20 @@ def operations():
 
 
 def hot_patterns():
-    """The layer's kernels, and those of decoding."""
+    """The layer's kernels, attention with other head sizes, and decoding's."""
     layer = [work.pattern for operation in operations() for work in operation.kernels]
-    return sorted(set(layer)) + ["cached_attention_kernel<bf16>", "row_linear_kernel<bf16, bf16, none>",
+    for size in (64, 80, 96, 256):
+        layer += [f"flash_attention_kernel<{size}, *>", f"flash_key_gradient_kernel<{size}, *>",
+                  f"flash_query_gradient_kernel<{size}>"]
+    return sorted(set(layer)) + ["join_chunks_kernel<bf16>", "cached_attention_kernel<bf16>", "row_linear_kernel<bf16, bf16, none>",
                                  "row_linear_kernel<bf16, bf16, gelu>", "row_linear_kernel<bf16, float, none>"]
 
 
 def main_path(kernel, work):
     """The loop that does most of the work in a turn."""
+    if work.flops and kernel.tensor:
+        return kernel.products
+
     def weight(path):
         if work.flops:
             return path.count(cubins.TENSOR) or path.count(FMA)
@@ -120,7 +128,9 @@ def seconds(kernel, work, machine, dynamic_shared):
     if work.flops:
         tensor = path.count(cubins.TENSOR)
         turns = work.flops / (tensor * HMMA_FLOPS if tensor else path.count(FMA) * FFMA_FLOPS)
-        bounds = {"instructions": turns * path.instructions / issue}
+        shared = turns * sum(cubins.shared_bytes(m) for m in path.mnemonics)
+        bounds = {"instructions": turns * path.instructions / issue,
+                  "shared memory": shared / (SHARED_BYTES * machine.sms * machine.clock_hz)}
         if tensor:
             bounds["tensor cores"] = work.flops / (machine.bf16_flops * machine.mma_sync_share)
     else:

@@ -1,7 +1,7 @@
-"""Innermost loops of machine code, and what one turn of each does at least.
+"""Loops of machine code, and what one turn of each does at least.
 
-A loop is a backward branch; a turn is the shortest way from its head to that branch, so that what a turn is said to take
-is never more than what it takes."""
+A loop is a backward branch; a turn is the shortest way from its head to that branch (that passes its products, where those
+are asked for), so that what a turn is said to take is never more than what it takes."""
 import heapq
 import re
 
@@ -54,13 +54,36 @@ def shortest(code, head, tail):
     return []
 
 
-def innermost(code):
+def regions_of(code):
+    """(head, tail) of every loop."""
     places = {address: index for index, (address, _, _) in enumerate(code)}
     regions = []
     for index, (_, mnemonic, operands) in enumerate(code):
         target = places.get(target_of(mnemonic, operands))
         if target is not None and target < index:
             regions.append((target, index))
+    return regions
+
+
+def through(code, pattern):
+    """A turn of the smallest loop that has all instructions of a kind, by the shortest way that passes each of them: as they
+    lie, which is the order that they are done in. None where there is no such loop."""
+    wanted = [index for index, (_, mnemonic, _) in enumerate(code) if pattern.match(mnemonic.split(".")[0])]
+    around = [(a, b) for a, b in regions_of(code) if wanted and a <= wanted[0] and wanted[-1] <= b]
+    if not around:
+        return None
+    head, tail = min(around, key=lambda region: region[1] - region[0])
+    stops, way = [head, *wanted, tail], [head]
+    for start, end in zip(stops, stops[1:]):
+        part = shortest(code, start, end) if start != end else [start]
+        if not part:
+            return None
+        way += part[1:]
+    return Path([code[i][1] for i in way])
+
+
+def innermost(code):
+    regions = regions_of(code)
     inner = [(a, b) for a, b in regions if not any((c, d) != (a, b) and a <= c and d <= b for c, d in regions)]
     ways = (shortest(code, a, b) for a, b in inner)
     return [Path([code[i][1] for i in way]) for way in ways if way]
