@@ -43,7 +43,8 @@ SAID = {
 
 
 def kernels_of(folder):
-    said = {flag: "Fatbin ptx code:\n=\narch = sm_80\n\nFatbin elf code:\n=\narch = sm_90a\n\n" + text for flag, text in SAID.items()}
+    head = "Fatbin ptx code:\n=\narch = sm_80\n\nFatbin elf code:\n=\narch = sm_90a\n\n"
+    said = {flag: head + text for flag, text in SAID.items()}
     false_tool = folder / "cuobjdump"
     false_tool.write_text(f"#!{sys.executable}\nimport sys\nprint({said!r}[sys.argv[1]])\n")
     false_tool.chmod(0o755)
@@ -100,8 +101,8 @@ def test_command(folder, false_tool):
                                capture_output=True)
         return ended.returncode, ended.stdout + ended.stderr
 
-    budget.write_text(json.dumps({"hot": {"norm_kernel<bf16>": {"spills": 1, "sm_90a": {"registers": 64, "tensor": 0, "async": 0,
-                                                                                       "wide": 0}}}}))
+    limits = {"registers": 64, "tensor": 0, "async": 0, "wide": 0}
+    budget.write_text(json.dumps({"hot": {"norm_kernel<bf16>": {"spills": 1, "sm_90a": limits}}}))
     code, text = run(folder, "--check", "--cuobjdump", false_tool)
     assert code == 1 and "72 registers, at most 64" in text, text
     code, text = run(folder, "--cuobjdump", false_tool)

@@ -24,7 +24,8 @@ def lacks(kernel, needs):
 
 def dynamic_shared(budget, kernels):
     """Bytes by name of a kernel."""
-    return {k.name: entry.get("dynamic_shared", 0) for pattern, entry in budget["hot"].items() for k in matches(kernels, pattern)}
+    return {k.name: entry.get("dynamic_shared", 0)
+            for pattern, entry in budget["hot"].items() for k in matches(kernels, pattern)}
 
 
 def needs_of(budget, kernel):

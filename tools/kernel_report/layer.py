@@ -69,13 +69,15 @@ def operations():
     return [
         Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
         product("qkv", "forward", TOKENS, QKV, HIDDEN, finish("none", QKV, 2)),
-        Operation("attention", "forward", 2 * PRODUCT, 4 * attention, (Work("flash_attention_kernel<128, 2, 64>", flops=2 * PRODUCT),)),
+        Operation("attention", "forward", 2 * PRODUCT, 4 * attention,
+                  (Work("flash_attention_kernel<128, 2, 64>", flops=2 * PRODUCT),)),
         product("projection", "forward", TOKENS, HIDDEN, HIDDEN // RANKS),
         product("up, gelu", "forward", TOKENS, INNER, HIDDEN, finish("gelu", INNER, 4), more=2 * TOKENS * INNER),
         product("down", "forward", TOKENS, HIDDEN, INNER),
         Operation("residual", "forward", 0, 6 * stream, (Work("elementwise_kernel<ResidualElement<bf16>>", stream, 4, 2),)),
         product("down, dx and gelu'", "backward", TOKENS, INNER, HIDDEN,
-                (Work("elementwise_kernel<FinishGradientElement<bf16, gelu>>", TOKENS * INNER, 6, 2),), more=2 * TOKENS * INNER),
+                (Work("elementwise_kernel<FinishGradientElement<bf16, gelu>>", TOKENS * INNER, 6, 2),),
+                more=2 * TOKENS * INNER),
         product("down, dw", "backward", HIDDEN, INNER, TOKENS, accumulates=True),
         product("up, dx", "backward", TOKENS, HIDDEN, INNER),
         product("up, dw", "backward", INNER, HIDDEN, TOKENS, accumulates=True),
@@ -102,8 +104,9 @@ def hot_patterns():
     for size in (64, 80, 96, 256):
         layer += [f"flash_attention_kernel<{size}, *>", f"flash_key_gradient_kernel<{size}, *>",
                   f"flash_query_gradient_kernel<{size}>"]
-    return sorted(set(layer)) + ["join_chunks_kernel<bf16>", "cached_attention_kernel<bf16>", "row_linear_kernel<bf16, bf16, none>",
-                                 "row_linear_kernel<bf16, bf16, gelu>", "row_linear_kernel<bf16, float, none>"]
+    decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>", "row_linear_kernel<bf16, bf16, none>",
+                "row_linear_kernel<bf16, bf16, gelu>", "row_linear_kernel<bf16, float, none>"]
+    return sorted(set(layer)) + decoding
 
 
 def main_path(kernel, work):
