@@ -124,6 +124,7 @@ void Backend::download_aside(TensorView src, void* host, BackgroundDownloads::Do
   if (downloads_aside()) {
     checks::transfer("download", src);
     const Measure counted(*this, "download", 0, traffic(src));
+    begin_download_aside();
     return downloads_.add(src, host, std::move(done));
   }
   std::exception_ptr error;

@@ -302,6 +302,7 @@ class Backend {
   virtual void do_download(TensorView src, void* host) = 0;
   // Whether do_download_aside may be called in another thread, beside all other operations.
   virtual bool downloads_aside() const { return false; }
+  virtual void begin_download_aside() {}  // before each, in the caller's thread
   virtual void do_download_aside(TensorView src, void* host) { do_download(src, host); }
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;

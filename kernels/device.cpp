@@ -10,4 +10,11 @@ void DeviceConfig::check() const {
   }
 }
 
+DeviceMemoryFull::DeviceMemoryFull(std::size_t wanted, std::size_t free, std::size_t total) {
+  const auto mebibytes = [](std::size_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; };
+  message_ = "the GPU's memory is full: " + mebibytes(wanted) + " more are wanted, " + mebibytes(free) + " of " +
+             mebibytes(total) +
+             " are free; more ranks, a smaller [batch] micro or [batch] recompute = full need less (see --check)";
+}
+
 }  // namespace coxswain

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "parallel/communicator.h"
-#include "parallel/staged_communicator.h"
+#include "parallel/device_communicator.h"
 #include "phases/stop_signal.h"
 #include "program/device_choice.h"
 #include "program/information.h"
@@ -34,8 +34,8 @@ int main(int argc, char** argv) {
       return 0;
     }
     const auto backend = choose_backend(settings.device, world);  // cpu or cuda
-    const auto staged = backend->memory_on_host() ? nullptr : make_staged_communicator(world, *backend);
-    const ProcessGrid grid(staged ? *staged : world, settings.grid);  // tensor x pipeline x data
-    return run_deck(settings, grid, *backend);                        // resumes, steps, logs, saves, stops in time
+    const auto device_world = make_device_communicator(world, *backend, settings.communication);
+    const ProcessGrid grid(device_world ? *device_world : world, settings.grid);  // tensor x pipeline x data
+    return run_deck(settings, grid, *backend);  // resumes, steps, logs, saves, stops in time
   });
 }

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/pinned_download.h"
 #include "kernels/device.h"
 
 namespace coxswain {
@@ -79,16 +80,17 @@ class CudaBackend::Stream {
   cudaStream_t stream_ = nullptr;
 };
 
-CudaBackend::CudaBackend(int device) {
+CudaBackend::CudaBackend(int device) : device_(device) {
   check_cuda(cudaSetDevice(device), "cudaSetDevice");
   stream_ = std::make_unique<Stream>();
   gemm_ = std::make_unique<Gemm>(stream_->get());
+  aside_ = std::make_unique<PinnedDownload>(device);
 }
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream());
   gemm_.reset();
-  release_pool();
+  release_pool();  // waits for downloads
 }
 
 cudaStream_t CudaBackend::stream() const { return stream_->get(); }
@@ -97,7 +99,14 @@ void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "c
 
 void* CudaBackend::do_allocate(std::size_t bytes) {
   void* memory = nullptr;
-  check_cuda(cudaMalloc(&memory, bytes), "cudaMalloc");
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    throw DeviceMemoryFull(bytes, free, total);
+  }
+  check_cuda(error, "cudaMalloc");
   return memory;
 }
 
@@ -113,6 +122,10 @@ void CudaBackend::do_download(TensorView src, void* host) {
     check_cuda(cudaMemcpyAsync(host, src.data, src.bytes(), cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
   synchronize();
 }
+
+void CudaBackend::begin_download_aside() { aside_->follow(stream()); }
+
+void CudaBackend::do_download_aside(TensorView src, void* host) { aside_->copy(src.data, host, src.bytes()); }
 
 void CudaBackend::do_copy(TensorView src, TensorView dst) {
   if (src.elements() == 0) return;

@@ -13,6 +13,7 @@
 namespace coxswain {
 
 class Gemm;
+class PinnedDownload;
 
 class CudaBackend : public Backend {
  public:
@@ -23,12 +24,17 @@ class CudaBackend : public Backend {
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
+  int device() const { return device_; }
+  cudaStream_t stream() const;  // of all this backend's work, for transfers to wait for it and it for them
 
  protected:
   void* do_allocate(std::size_t bytes) override;
   void do_release(void* memory, std::size_t bytes) noexcept override;
   void do_upload(const void* host, TensorView dst) override;
   void do_download(TensorView src, void* host) override;
+  bool downloads_aside() const override { return true; }
+  void begin_download_aside() override;
+  void do_download_aside(TensorView src, void* host) override;
   void do_copy(TensorView src, TensorView dst) override;
   void do_fill(TensorView dst, double value) override;
   void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) override;
@@ -71,10 +77,11 @@ class CudaBackend : public Backend {
 
  private:
   class Stream;
-  cudaStream_t stream() const;
 
+  const int device_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Gemm> gemm_;
+  std::unique_ptr<PinnedDownload> aside_;
 };
 
 }  // namespace coxswain

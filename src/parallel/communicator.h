@@ -1,9 +1,12 @@
 // A group of ranks that can send, gather and agree. Size one is legal and does nothing.
 //
-// Implementations: MPI on memory of the host; one that stages a device's tensors through it (staged_communicator.h);
-// and a planned one that has any size but moves nothing (for --check). No operation here adds floating-point numbers:
-// sums that can reach a weight are ordered_reduce's. Every call has a name, for time-outs and for the error that says
-// where a rank was. Views must be dense.
+// Implementations: MPI on memory of the host; NCCL on memory of GPUs (nccl_communicator.h); one that stages a device's
+// tensors through the host's (staged_communicator.h); and a planned one that has any size but moves nothing (for
+// --check). No operation here adds floating-point numbers: sums that can reach a weight are ordered_reduce's. Every
+// call has a name, for time-outs and for the error that says where a rank was. Views must be dense.
+//
+// Memory of the host is there when a call returns, that of a device when the backend's own work gets there: what the
+// backend is asked for afterwards sees it, and the host need not wait.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +39,19 @@ class Request {
   std::unique_ptr<State> state_;
 };
 
+// One rank's side of an exchange: a tensor and the rank that it goes to or comes from.
+struct Message {
+  TensorView data;
+  int rank = 0;
+};
+
+// The way of messages of one name from one rank to another.
+struct Route {
+  std::string name;
+  int from = 0, to = 0;
+  friend bool operator==(const Route&, const Route&) = default;
+};
+
 // Called around every blocking operation (name, true) and (name, false); for hang detection.
 using CommunicationHook = std::function<void(const char* name, bool entering)>;
 
@@ -45,6 +61,7 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual bool planned() const { return false; }  // moves nothing
+  virtual std::string transport() const = 0;      // of tensors: "MPI", "NCCL", ...
 
   // Groups that are split off later take the hook over.
   virtual void set_hook(CommunicationHook hook) { hook_ = std::move(hook); }
@@ -54,10 +71,17 @@ class Communicator {
   virtual const std::string& coordinates() const { return coordinates_; }
 
   // ---- tensors (memory of the backend)
-  // Data must live until waited for. Between two ranks, messages of one name arrive in the order of sending; messages
-  // of different names do not wait for each other. `name` must be the same on both sides.
+  // Messages that two ranks send and receive when each of them likes. Data must live until waited for. Between two
+  // ranks, messages of one name arrive in the order of sending; messages of different names do not wait for each other.
+  // `name` must be the same on both sides, and the route opened before. open is collective, every rank giving the same
+  // routes; those that are open stay so.
+  virtual void open(const std::vector<Route>&) {}
   virtual Request send(TensorView data, int to, const char* name) = 0;
   virtual Request receive(TensorView data, int from, const char* name) = 0;
+  // Collective, as all that follows: every rank sends and receives what it says, and none waits for the order of
+  // another one's. Between two ranks messages arrive in the order of sending. Data must live until waited for.
+  virtual Request exchange(const std::vector<Message>& incoming, const std::vector<Message>& outgoing,
+                           const char* name);
   // out [size, piece...]: rank r's piece becomes out[r]
   virtual void all_gather(TensorView piece, TensorView out, const char* name) = 0;
   // pieces along the first dimension of out, counts[r] rows from rank r; `piece` may be the own rows inside out

@@ -2,23 +2,14 @@
 
 #include <cstring>
 #include <exception>
-#include <functional>
 #include <limits>
 
-#include "base/error.h"
+#include "parallel/communication_checks.h"
 #include "parallel/mpi_support.h"
 
 namespace coxswain {
 
 namespace {
-
-void require(bool holds, const char* name, const std::string& message) {
-  if (!holds) throw Error(ExitCode::internal, "communication '" + std::string(name) + "': " + message);
-}
-
-void require_dense(const TensorView& view, const char* name) {
-  require(view.is_dense(), name, "the view " + view.shape.str() + " is not dense");
-}
 
 // Messages of different names do not match: a gradient never lands in a buffer for activations. MPI promises tags up to
 // 32767; two names that share a tag only keep each other's order.
@@ -61,14 +52,14 @@ class Transfer final : public Request::State {
   }
   void wait() override {
     if (request == MPI_REQUEST_NULL) return;
-    const Blocking blocking(hook_, name_);
-    check_mpi(MPI_Wait(&request, MPI_STATUS_IGNORE), "MPI_Wait", name_);
+    const Blocking blocking(hook_, name_.c_str());
+    check_mpi(MPI_Wait(&request, MPI_STATUS_IGNORE), "MPI_Wait", name_.c_str());
   }
   MPI_Request request = MPI_REQUEST_NULL;
 
  private:
   const CommunicationHook& hook_;
-  const char* name_;
+  std::string name_;  // outlives the caller's
   bool receives_;
   int exceptions_;
 };
@@ -87,7 +78,7 @@ MpiCommunicator::~MpiCommunicator() {
 }
 
 Request MpiCommunicator::send(TensorView data, int to, const char* name) {
-  require_dense(data, name);
+  checks::require_dense(data, name);
   const MessageType message(data.bytes());
   auto transfer = std::make_unique<Transfer>(hook(), name, false);
   check_mpi(MPI_Isend(data.data, message.count(), message.type(), to, tag_of(name), handle_, &transfer->request),
@@ -96,7 +87,7 @@ Request MpiCommunicator::send(TensorView data, int to, const char* name) {
 }
 
 Request MpiCommunicator::receive(TensorView data, int from, const char* name) {
-  require_dense(data, name);
+  checks::require_dense(data, name);
   const MessageType message(data.bytes());
   auto transfer = std::make_unique<Transfer>(hook(), name, true);
   check_mpi(MPI_Irecv(data.data, message.count(), message.type(), from, tag_of(name), handle_, &transfer->request),
@@ -104,71 +95,46 @@ Request MpiCommunicator::receive(TensorView data, int from, const char* name) {
   return Request(std::move(transfer));
 }
 
-void* MpiCommunicator::own_piece(const TensorView& piece, const TensorView& out, std::size_t place,
-                                 const char* name) const {
-  char* const start = static_cast<char*>(out.data);
-  char* const own = static_cast<char*>(piece.data);
-  if (own == start + place || piece.elements() == 0) return MPI_IN_PLACE;
-  const std::less<> before;
-  require(!before(own, start + out.bytes()) || !before(start, own + piece.bytes()), name,
-          "the piece overlaps the result, but not in its own place");
-  return own;
-}
-
 void MpiCommunicator::all_gather(TensorView piece, TensorView out, const char* name) {
-  require_dense(piece, name);
-  require_dense(out, name);
-  require(out.bytes() == piece.bytes() * static_cast<std::size_t>(size_), name,
-          "pieces " + piece.shape.str() + " of " + std::to_string(size_) + " ranks do not fill " + out.shape.str());
+  checks::all_gather(piece, out, size_, name);
   if (piece.elements() == 0) return;
   const MessageType message(piece.bytes());
-  void* const own = own_piece(piece, out, piece.bytes() * static_cast<std::size_t>(rank_), name);
+  const bool there = checks::lies_at(piece, out, piece.bytes() * static_cast<std::size_t>(rank_), name);
   const Blocking blocking(hook(), name);
-  check_mpi(MPI_Allgather(own, message.count(), message.type(), out.data, message.count(), message.type(), handle_),
+  check_mpi(MPI_Allgather(there ? MPI_IN_PLACE : piece.data, message.count(), message.type(), out.data, message.count(),
+                          message.type(), handle_),
             "MPI_Allgather", name);
 }
 
 void MpiCommunicator::all_gather_rows(TensorView piece, TensorView out, const std::vector<std::int64_t>& counts,
                                       const char* name) {
-  require_dense(piece, name);
-  require_dense(out, name);
-  require(out.rank() > 0 && counts.size() == static_cast<std::size_t>(size_), name, "one count a rank is needed");
-  const std::size_t row_bytes = static_cast<std::size_t>(out.shape.without_first().elements()) * size_of(out.dtype);
+  const checks::Rows rows = checks::all_gather_rows(piece, out, counts, size_, rank_, name);
   if (out.elements() == 0) return;
   // Counts and places in bytes where an int holds them all, else in rows.
   const bool in_bytes = out.bytes() <= static_cast<std::size_t>(std::numeric_limits<int>::max());
   MPI_Datatype unit = MPI_BYTE;
   if (!in_bytes) {
-    require(row_bytes <= static_cast<std::size_t>(std::numeric_limits<int>::max()), name, "rows above 2 GiB");
-    check_mpi(MPI_Type_contiguous(static_cast<int>(row_bytes), MPI_BYTE, &unit), "MPI_Type_contiguous", name);
+    checks::require(rows.bytes <= static_cast<std::size_t>(std::numeric_limits<int>::max()), name, "rows above 2 GiB");
+    check_mpi(MPI_Type_contiguous(static_cast<int>(rows.bytes), MPI_BYTE, &unit), "MPI_Type_contiguous", name);
     check_mpi(MPI_Type_commit(&unit), "MPI_Type_commit", name);
   }
-  const std::int64_t units = in_bytes ? static_cast<std::int64_t>(row_bytes) : 1;
+  const std::int64_t units = in_bytes ? static_cast<std::int64_t>(rows.bytes) : 1;
   std::vector<int> lengths, places;
-  std::int64_t row = 0;
-  std::size_t own_place = 0;
-  for (const std::int64_t count : counts) {
-    if (lengths.size() == static_cast<std::size_t>(rank_)) own_place = static_cast<std::size_t>(row) * row_bytes;
-    lengths.push_back(static_cast<int>(count * units));
-    places.push_back(static_cast<int>(row * units));
-    row += count;
+  for (std::size_t r = 0; r < counts.size(); ++r) {
+    lengths.push_back(static_cast<int>(counts[r] * units));
+    places.push_back(static_cast<int>(rows.starts[r] * units));
   }
   const auto me = static_cast<std::size_t>(rank_);
-  require(row == out.shape[0], name, "the counts add up to " + std::to_string(row) + " rows of " + out.shape.str());
-  require(piece.bytes() == static_cast<std::size_t>(counts[me]) * row_bytes, name,
-          "the piece " + piece.shape.str() + " does not hold " + std::to_string(counts[me]) + " rows");
-  void* const own = own_piece(piece, out, own_place, name);
+  const bool there = checks::lies_at(piece, out, static_cast<std::size_t>(rows.starts[me]) * rows.bytes, name);
   const Blocking blocking(hook(), name);
-  const int status = MPI_Allgatherv(own, lengths[me], unit, out.data, lengths.data(), places.data(), unit, handle_);
+  const int status = MPI_Allgatherv(there ? MPI_IN_PLACE : piece.data, lengths[me], unit, out.data, lengths.data(),
+                                    places.data(), unit, handle_);
   if (!in_bytes) MPI_Type_free(&unit);
   check_mpi(status, "MPI_Allgatherv", name);
 }
 
 void MpiCommunicator::all_to_all(TensorView in, TensorView out, const char* name) {
-  require_dense(in, name);
-  require_dense(out, name);
-  require(in.bytes() == out.bytes() && in.bytes() % static_cast<std::size_t>(size_) == 0 && in.data != out.data, name,
-          in.shape.str() + " and " + out.shape.str() + " must be equal, apart, and divide by the ranks");
+  checks::all_to_all(in, out, size_, name);
   const MessageType message(in.bytes() / static_cast<std::size_t>(size_));
   const Blocking blocking(hook(), name);
   check_mpi(MPI_Alltoall(in.data, message.count(), message.type(), out.data, message.count(), message.type(), handle_),
@@ -176,7 +142,7 @@ void MpiCommunicator::all_to_all(TensorView in, TensorView out, const char* name
 }
 
 void MpiCommunicator::broadcast(TensorView data, int root, const char* name) {
-  require_dense(data, name);
+  checks::require_dense(data, name);
   const MessageType message(data.bytes());
   const Blocking blocking(hook(), name);
   check_mpi(MPI_Bcast(data.data, message.count(), message.type(), root, handle_), "MPI_Bcast", name);
@@ -227,7 +193,7 @@ std::vector<std::string> MpiCommunicator::all_gather(const std::string& text, co
   for (const int length : lengths) {
     places.push_back(static_cast<int>(total));
     total += length;
-    require(total <= std::numeric_limits<int>::max(), name, "texts above 2 GiB");
+    checks::require(total <= std::numeric_limits<int>::max(), name, "texts above 2 GiB");
   }
   std::string all(static_cast<std::size_t>(total), '\0');
   check_mpi(MPI_Allgatherv(text.data(), own, MPI_CHAR, all.data(), lengths.data(), places.data(), MPI_CHAR, handle_),

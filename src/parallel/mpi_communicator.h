@@ -20,6 +20,7 @@ class MpiCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  std::string transport() const override { return "MPI"; }
   Request send(TensorView data, int to, const char* name) override;
   Request receive(TensorView data, int from, const char* name) override;
   void all_gather(TensorView piece, TensorView out, const char* name) override;
@@ -36,9 +37,6 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Communicator> split(int color, int key, const char* name) override;
 
  private:
-  // Where the own piece lies inside `out` already, MPI must be told so; elsewhere inside `out` it is a mistake.
-  void* own_piece(const TensorView& piece, const TensorView& out, std::size_t place, const char* name) const;
-
   MPI_Comm handle_;
   int rank_ = 0;
   int size_ = 1;

@@ -5,11 +5,19 @@
 
 #include <climits>
 #include <cstddef>
+#include <string>
+
+#include "base/exit_code.h"
+#include "parallel/communicator.h"
 
 namespace coxswain {
 
 // Throws Error(internal) that names the call and the operation unless `status` is MPI_SUCCESS.
 void check_mpi(int status, const char* call, const char* name);
+
+// Prints the message with the rank, its place in the grid and its node, and ends all ranks with the code. From a thread
+// beside the one that MPI knows, too.
+[[noreturn]] void abort_job(const Communicator& world, const std::string& message, ExitCode code);
 
 // `bytes` bytes as `count` elements of `type`: plain bytes, or one element of a committed type where an int is too
 // small.

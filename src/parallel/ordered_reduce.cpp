@@ -91,7 +91,7 @@ class TreeExchange {
   void exchange(const std::vector<Range>& wanted, TensorView scratch) {
     const Range mine = wanted[rank()];
     const int size = group_.size();
-    std::vector<Request> transfers;
+    std::vector<Message> incoming, outgoing;
     std::int64_t slot = 0;
     for (std::size_t i = 0; i < own_.size(); ++i)
       pieces_[begins_[rank()] + i] = own_[i].slice(0, mine.begin, mine.size());
@@ -100,16 +100,16 @@ class TreeExchange {
       const auto source = static_cast<std::size_t>(from);
       for (std::size_t node = begins_[source]; node < begins_[source + 1] && mine.size() > 0; ++node) {
         pieces_[node] = scratch[slot++].slice(0, 0, mine.size());
-        transfers.push_back(group_.receive(pieces_[node], from, name_));
+        incoming.push_back({pieces_[node], from});
       }
     }
     for (int step = 1; step < size; ++step) {
       const int to = (group_.rank() + step) % size;
       const Range theirs = wanted[static_cast<std::size_t>(to)];
       for (std::size_t i = 0; i < own_.size() && theirs.size() > 0; ++i)
-        transfers.push_back(group_.send(own_[i].slice(0, theirs.begin, theirs.size()), to, name_));
+        outgoing.push_back({own_[i].slice(0, theirs.begin, theirs.size()), to});
     }
-    for (Request& transfer : transfers) transfer.wait();
+    group_.exchange(incoming, outgoing, name_).wait();
   }
 
   void add_up(TensorView out) {

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/device.h"
 #include "parallel/mpi_communicator.h"
 #include "parallel/mpi_support.h"
 #include "parallel/node_memory.h"
@@ -44,6 +47,8 @@ Outcome run_body(Communicator& world, const std::function<int(Communicator&)>& b
     return Outcome{static_cast<int>(error.code()), true, error.everywhere(), error.what()};
   } catch (const std::system_error& error) {  // files and streams
     return alone(ExitCode::input_output, error.what());
+  } catch (const DeviceMemoryFull& error) {
+    return alone(ExitCode::internal, error.what());
   } catch (const std::bad_alloc&) {
     return alone(ExitCode::internal, "out of memory");
   } catch (const std::exception& error) {
@@ -51,17 +56,6 @@ Outcome run_body(Communicator& world, const std::function<int(Communicator&)>& b
   } catch (...) {
     return alone(ExitCode::internal, "unknown exception");
   }
-}
-
-[[noreturn]] void abort_job(const Communicator& world, const Outcome& outcome) {
-  char host[256] = "?";
-  gethostname(host, sizeof host - 1);
-  const std::string place = world.coordinates().empty() ? "" : " (" + world.coordinates() + ")";
-  std::fprintf(stderr, "coxswain: rank %d of %d%s on %s: %s\n", world.rank(), world.size(), place.c_str(), host,
-               outcome.message.c_str());
-  std::fflush(nullptr);
-  MPI_Abort(MPI_COMM_WORLD, outcome.code);
-  std::_Exit(outcome.code);
 }
 
 // All ranks learn the largest code, and which rank speaks for those that met an error. False if somebody did not come
@@ -116,6 +110,21 @@ void yield_where_crowded() {
 
 }  // namespace
 
+void abort_job(const Communicator& world, const std::string& message, ExitCode code) {
+  static std::atomic<int> last_resort;
+  last_resort = static_cast<int>(code);
+  std::signal(SIGALRM, [](int) { _exit(last_resort); });  // MPI may hang where the others do
+  alarm(20);
+  char host[256] = "?";
+  gethostname(host, sizeof host - 1);
+  const std::string place = world.coordinates().empty() ? "" : " (" + world.coordinates() + ")";
+  std::fprintf(stderr, "coxswain: rank %d of %d%s on %s: %s\n", world.rank(), world.size(), place.c_str(), host,
+               message.c_str());
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+  std::_Exit(static_cast<int>(code));
+}
+
 int run_spmd(int argc, char** argv, const std::function<int(Communicator& world)>& body) {
   yield_where_crowded();
   choose_how_messages_travel();
@@ -134,10 +143,10 @@ int run_spmd(int argc, char** argv, const std::function<int(Communicator& world)
     MPI_Comm_dup(MPI_COMM_WORLD, &ending);
     MpiCommunicator world(own);
     outcome = run_body(world, body);
-    if (outcome.failed && !outcome.everywhere) abort_job(world, outcome);
+    if (outcome.failed && !outcome.everywhere) abort_job(world, outcome.message, static_cast<ExitCode>(outcome.code));
     if (!agree(ending, world.rank(), outcome, agreed)) {
       outcome.message += "\n(not every rank met this error: the job is aborted)";
-      abort_job(world, outcome);
+      abort_job(world, outcome.message, static_cast<ExitCode>(outcome.code));
     }
     if (agreed[0] == world.rank()) {
       std::fprintf(stderr, "coxswain: %s\n", outcome.message.c_str());

@@ -68,6 +68,7 @@ class StagedCommunicator final : public Communicator {
 
   int rank() const override { return host_.rank(); }
   int size() const override { return host_.size(); }
+  std::string transport() const override { return host_.transport() + " through memory of the host"; }
   void set_hook(CommunicationHook hook) override { host_.set_hook(std::move(hook)); }
   const CommunicationHook& hook() const override { return host_.hook(); }
   void set_coordinates(const std::string& coordinates) override { host_.set_coordinates(coordinates); }

@@ -31,13 +31,15 @@ int device_of_rank(Communicator& world) {
 }  // namespace
 
 std::unique_ptr<Backend> choose_backend(const DeviceConfig& config, Communicator& world) {
-  if (config.kind == DeviceKind::cpu) return make_cpu_backend();
+  const bool automatic = config.kind == DeviceKind::automatic;
+  // A build without the CUDA backend has nothing to choose from, and nothing to say about it.
+  if (config.kind == DeviceKind::cpu || (automatic && !cuda_is_built_in())) return make_cpu_backend();
   const int device = device_of_rank(world);
   const std::string missing = missing_cuda_device(device);
   const int first = static_cast<int>(world.all_min(missing.empty() ? world.size() : world.rank(), "devices"));
   if (first == world.size()) return make_cuda_backend(device);
   const std::string reason = world.broadcast(missing, first, "devices");
-  if (config.kind == DeviceKind::automatic) {
+  if (automatic) {
     if (world.rank() == 0) fmt::print(stderr, "[device] kind = auto: rank {}: {}; running on the CPU\n", first, reason);
     return make_cpu_backend();
   }

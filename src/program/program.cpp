@@ -50,8 +50,9 @@ std::string describe_session(const ProcessGrid& grid, const Backend& backend) {
   std::string text = fmt::format("{} ranks x {} on {}", grid.world().size(), each,
                                  hosts.size() == 1 ? *hosts.begin() : fmt::format("{} nodes", hosts.size()));
   const GridConfig& config = grid.config();
-  if (config.ranks() > 1)
-    text += fmt::format(", tensor {} x pipeline {} x data {}", config.tensor, config.pipeline, config.data);
+  if (config.ranks() == 1) return text;
+  text += fmt::format(", tensor {} x pipeline {} x data {}", config.tensor, config.pipeline, config.data);
+  if (!backend.memory_on_host()) text += fmt::format(" over {}", grid.world().transport());
   return text;
 }
 

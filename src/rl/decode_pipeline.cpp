@@ -14,6 +14,7 @@ constexpr const char* kTokens = "drawn tokens";
 DecodePipeline::DecodePipeline(Model& model, std::vector<KvCache>& caches, const Sampling& sampling,
                                const Capacity& capacity)
     : model_(model), context_(model.context()), caches_(caches), sampling_(sampling), capacity_(capacity) {
+  open_routes();
   Backend& backend = context_.backend;
   integers_ = Tensor(backend, DType::i32, {4, capacity.rows});
   bans_ = Tensor(backend, DType::i32, {capacity.sampled});
@@ -25,6 +26,19 @@ DecodePipeline::DecodePipeline(Model& model, std::vector<KvCache>& caches, const
     banned_ = Tensor(backend, DType::i32, {std::ssize(banned)});
     backend.upload(banned.data(), banned_);
   }
+}
+
+void DecodePipeline::open_routes() const {
+  const GridConfig& grid = context_.grid.config();
+  if (grid.pipeline == 1) return;
+  const int last = grid.pipeline - 1;
+  std::vector<Route> routes;
+  for (int rank = 0; rank < last; ++rank) {
+    routes.push_back({kActivations, rank, rank + 1});
+    routes.push_back({kTokens, last, rank});
+  }
+  if (grid.virtual_stages > 1) routes.push_back({kActivations, last, 0});
+  context_.grid.pipeline().open(routes);
 }
 
 bool DecodePipeline::ends_here() const { return context_.grid.pipeline_rank() == context_.grid.config().pipeline - 1; }

@@ -19,6 +19,7 @@ class DecodePipeline {
   struct Capacity {
     std::int64_t rows = 0, sampled = 0;  // the most of one pass
   };
+  // Collective over grid.pipeline().
   DecodePipeline(Model& model, std::vector<KvCache>& caches, const Sampling& sampling, const Capacity& capacity);
 
   // The pass's part in stage `chunk` of this rank. Passes must come in the same order on every rank.
@@ -37,6 +38,7 @@ class DecodePipeline {
     Request request;
     Tensor memory;
   };
+  void open_routes() const;
   DecodeBatch upload(const PassPlan& plan);
   void draw(TensorView logits, const PassPlan& plan, Drawn& drawn);
   void send(TensorView data, Tensor memory, int to, const char* name);

@@ -212,6 +212,13 @@ void add_device(std::vector<Key>& keys) {
       .choice("kind", &DeviceConfig::kind,
               {{"auto", DeviceKind::automatic}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
               {"", "processor that does the arithmetic", kFree});
+  using C = CommunicationConfig;
+  SectionBuilder<C>(keys, "device", &Settings::communication)
+      .choice("communication", &C::transport,
+              {{"auto", Transport::automatic}, {"nccl", Transport::nccl}, {"staged", Transport::staged}},
+              {"", "how tensors get from GPU to GPU; staged: through memory of the host", kFree})
+      .number("hang_seconds", &C::hang_seconds, kPositive,
+              {"seconds", "that an operation of NCCL may take; then the job ends with code 78", kFree});
 }
 
 }  // namespace
@@ -235,7 +242,7 @@ const std::vector<Section>& deck_sections() {
       {"sft", "supervised fine-tuning on demonstrations"},
       {"ppo", "proximal policy optimization, with pre-training text (PPO-ptx) or without"},
       {"evaluate", "what a policy is worth"},
-      {"device", "processor"},
+      {"device", "processor, and the way between GPUs"},
   };
   return sections;
 }

@@ -141,6 +141,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
   check([&] { settings.sft.check(); });
   if (settings.run.phase == "ppo") check([&] { settings.ppo.check(); });
   check([&] { settings.device.check(); });
+  check([&] { settings.communication.check(); });
   stop_at(mistakes);
 }
 

@@ -10,6 +10,7 @@
 #include "io/config.h"
 #include "kernels/device.h"
 #include "model/config.h"
+#include "parallel/nccl_communicator.h"
 #include "parallel/process_grid.h"
 #include "phases/config.h"
 #include "phases/reward_config.h"
@@ -39,6 +40,7 @@ struct Settings {
   RewardConfig reward;
   ScoreConfig score;
   DeviceConfig device;
+  CommunicationConfig communication;  // section [device]
 };
 
 // Reads, applies the overrides and checks. `ranks`: how many there are; 0: as many as the deck asks for (--check).

@@ -7,6 +7,12 @@
 
 namespace coxswain {
 
+namespace {
+
+constexpr const char* kTied = "tied gradient";
+
+}  // namespace
+
 Gradients::Gradients(Model& model) : model_(model) {
   const ProcessGrid& grid = model.context().grid;
   for (std::size_t i = 0; i < model.buffers().size(); ++i)
@@ -61,14 +67,13 @@ void Gradients::sum_tied_uses() {
     context.backend.add(own_slice(*input), own_slice(*output), own_slice(*input));
     return;
   }
-  if (input == nullptr && output == nullptr) return;
+  if (!context.config.tied_embeddings) return;
   Communicator& pipeline = context.grid.pipeline();
+  if (input == nullptr && output == nullptr) return pipeline.exchange({}, {}, kTied).wait();
   const int other = input != nullptr ? pipeline.size() - 1 : 0;
   const TensorView own = own_slice(input != nullptr ? *input : *output);
   const Tensor received(context.backend, DType::f32, own.shape);
-  Request sent = pipeline.send(own, other, "tied gradient");
-  pipeline.receive(received, other, "tied gradient").wait();
-  sent.wait();
+  pipeline.exchange({{received, other}}, {{own, other}}, kTied).wait();
   context.backend.add(own, received, own);  // a sum of two has no order
 }
 

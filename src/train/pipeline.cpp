@@ -4,6 +4,27 @@
 
 namespace coxswain {
 
+namespace {
+
+std::string name_of(PipelineTask::Kind kind, int to_stage) {
+  return (kind == PipelineTask::Kind::forward ? "activations to stage " : "gradients to stage ") +
+         std::to_string(to_stage);
+}
+
+}  // namespace
+
+Pipeline::Pipeline(Model& model) : model_(model) {
+  const GridConfig& grid = model.context().grid.config();
+  if (grid.pipeline == 1) return;
+  std::vector<Route> routes;
+  for (int stage = 1; stage < grid.pipeline * grid.virtual_stages; ++stage) {
+    const int here = stage % grid.pipeline, before = (stage - 1) % grid.pipeline;
+    routes.push_back({name_of(PipelineTask::Kind::forward, stage), before, here});
+    routes.push_back({name_of(PipelineTask::Kind::backward, stage - 1), here, before});
+  }
+  model.context().grid.pipeline().open(routes);
+}
+
 const std::vector<PipelineTask>& Pipeline::schedule(int micro_batches) {
   const GridConfig& grid = model_.context().grid.config();
   std::vector<PipelineTask>& tasks = schedules_[micro_batches];
@@ -57,27 +78,25 @@ Tensor Pipeline::arrive(PipelineTask::Kind kind, int to_stage, int micro_batch, 
   }
   const MemoryScope scope(context.backend, MemoryKind::communication);
   Tensor tensor = context.tensor({context.local_rows(rows), context.config.hidden});
-  const std::string name = (forward ? "activations to stage " : "gradients to stage ") + std::to_string(to_stage);
-  context.grid.pipeline().receive(tensor, from, name.c_str()).wait();
+  context.grid.pipeline().receive(tensor, from, name_of(kind, to_stage).c_str()).wait();
   return tensor;
 }
 
 void Pipeline::depart(PipelineTask::Kind kind, int to_stage, int micro_batch, Tensor tensor) {
   const ProcessGrid& grid = model_.context().grid;
-  const bool forward = kind == PipelineTask::Kind::forward;
   const int to = to_stage % grid.config().pipeline;
   if (to == grid.pipeline_rank()) {
-    local_.emplace(std::pair{2 * to_stage + (forward ? 0 : 1), micro_batch}, std::move(tensor));
+    local_.emplace(std::pair{2 * to_stage + (kind == PipelineTask::Kind::forward ? 0 : 1), micro_batch},
+                   std::move(tensor));
     return;
   }
-  const std::string name = (forward ? "activations to stage " : "gradients to stage ") + std::to_string(to_stage);
   // No receiver can be further behind than this many transfers: waiting for the oldest one never blocks for long.
   const auto in_flight = static_cast<std::size_t>(4 * grid.config().pipeline * grid.config().virtual_stages);
   if (departures_.size() >= in_flight) {
     departures_.front().request.wait();
     departures_.erase(departures_.begin());
   }
-  Request request = grid.pipeline().send(tensor, to, name.c_str());
+  Request request = grid.pipeline().send(tensor, to, name_of(kind, to_stage).c_str());
   departures_.push_back({std::move(request), std::move(tensor)});
 }
 

@@ -15,7 +15,7 @@ namespace coxswain {
 
 class Pipeline {
  public:
-  explicit Pipeline(Model& model) : model_(model) {}
+  explicit Pipeline(Model& model);  // collective over grid.pipeline()
 
   const std::vector<PipelineTask>& schedule(int micro_batches);  // this rank's list, made once for each number
   // recompute: what backward will find; nothing: there will be no backward, and only the head's results are kept.

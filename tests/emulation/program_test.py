@@ -3,37 +3,13 @@
 in every order of the GPU's work; CPU and GPU continue each other's checkpoints; what is said where there is no GPU.
 
 Called as SCRIPT PROGRAM MPIEXEC WORK_FOLDER, PROGRAM being the one on the emulation."""
-import json
-import os
-import pathlib
-import sys
+from emulated import TOLERANCE, on_gpus, worst_difference
+from jobs import DECKS, Bench, Grid, difference, metrics
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "regression"))
-from jobs import DECKS, Bench, Grid, difference, metrics, steps_done  # noqa: E402
-
-GRIDS = ["2x1x1", "1x2x1", "1x1x2"]
-TOLERANCE = 1e-4
+GRIDS = ["2x1x1", "1x2x1", "1x1x2", "2x2x2"]
 # A step of the emulation takes seconds: a smaller model, and fewer steps.
 SMALL = {"run.steps": 4, "run.validate_every": 2, "model.layers": 2, "model.hidden": 16, "model.heads": 2,
          "batch.global": 4, "batch.length": 16, "grid.data_shards": 2, "checkpoint.every": 2}
-
-
-def on_gpus(seed=1, devices="8"):
-    os.environ["COXSWAIN_EMULATION_SEED"], os.environ["COXSWAIN_EMULATED_DEVICES"] = str(seed), devices
-
-
-def worst_difference(run, gold):
-    """The largest relative difference of two runs' numbers; infinite where they are not of the same lines."""
-    worst, pairs = 0.0, list(zip(metrics(run).splitlines(), metrics(gold).splitlines()))
-    if not pairs or steps_done(run) != steps_done(gold):
-        return float("inf")
-    for mine, theirs in ((json.loads(a), json.loads(b)) for a, b in pairs):
-        if mine.keys() != theirs.keys():
-            return float("inf")
-        for key, value in theirs.items():
-            if isinstance(value, (int, float)):
-                worst = max(worst, abs(mine[key] - value) / max(1.0, abs(value)))
-    return worst
 
 
 def compare_precisions(bench, deck, data):
@@ -57,7 +33,7 @@ def compare_grids(bench, deck, data):
         on_gpus(seed=len(name) + GRIDS.index(name))
         ended = bench.run(deck, grid.ranks, keys | grid.keys() | {"run.directory": run})
         bench.case(f"{name}: {ended.seconds:.1f} s")
-        if bench.check(ended.code == 0, f"{name}: code {ended.code}", ended.text):
+        if bench.check(ended.code == 0 and " over NCCL " in ended.text, f"{name}: code {ended.code}", ended.text):
             unlike = difference(run, bench.work / "fp32_cuda")
             bench.check(not unlike, name, unlike)
     on_gpus()
@@ -95,11 +71,36 @@ def without_gpus(bench, deck, data):
     on_gpus()
 
 
+def failures(bench, deck, data):
+    """What happens to GPUs and to their network in the middle of a run: a code, the operation's name, what to do."""
+    keys = data | SMALL | {"device.kind": "cuda", "run.directory": bench.work / "failing", "device.hang_seconds": 2}
+    cases = [("too little memory", 1, {"memory": str(400 << 10)}, 70, "the GPU's memory is full: "),
+             ("NCCL that does not start", 2, {"nccl": "no-start"}, 70, "NCCL: ncclCommInitRank failed in "),
+             ("an operation without an end", 2, {"nccl": "hang:30"}, 78, "' has not ended for 2 s"),
+             ("an error of another rank", 2, {"nccl": "error:30"}, 78, "' failed: remote process exited")]
+    for what, ranks, device, code, words in cases:
+        on_gpus(**device)
+        ended = bench.run(deck, ranks, keys | {"grid.data": 1, "grid.tensor": ranks})
+        found = [line for line in ended.text.splitlines() if words in line and "coxswain: rank " in line]
+        bench.check(ended.code == code and found, f"{what}: code {ended.code}", ended.text)
+        bench.case(f"{what}: code {ended.code}: {found[:1]}")
+    on_gpus()
+
+
+def without_nccl(bench, deck, data):
+    grid, run = Grid("1x2x1"), bench.work / "staged"
+    keys = data | SMALL | {"device.kind": "cuda", "device.communication": "staged"}
+    ended = bench.run(deck, grid.ranks, keys | grid.keys() | {"run.directory": run})
+    unlike = difference(run, bench.work / "fp32_cuda")
+    bench.check(ended.code == 0 and not unlike and "through memory of the host" in ended.text, "staged", unlike or ended.text)
+    bench.case("through memory of the host: the same bytes")
+
+
 def main():
     bench = Bench("emulated_program")
     on_gpus()
     deck, data = DECKS / "small.ini", bench.tokenize(20_000)
-    for part in (compare_precisions, compare_grids, continue_each_other, without_gpus):
+    for part in (compare_precisions, compare_grids, continue_each_other, without_gpus, without_nccl, failures):
         part(bench, deck, data)
     bench.finish()
 

@@ -43,6 +43,8 @@ std::string device_setting() {
   return text ? text : "1";
 }
 
+int chosen_device = 0;
+
 bool fits(const cudaLaunchConfig_t& config, const void* kernel) {
   const dim3 &threads = config.blockDim, &blocks = config.gridDim;
   const std::uint64_t count = std::uint64_t{threads.x} * threads.y * threads.z;
@@ -56,6 +58,8 @@ bool fits(const cudaLaunchConfig_t& config, const void* kernel) {
 }
 
 }  // namespace
+
+int current_device() { return chosen_device; }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const auto lock = lock_device();
@@ -94,6 +98,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice:
       return "no CUDA-capable device is detected";
+    case cudaErrorNotReady:
+      return "device not ready";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
   }
@@ -113,7 +119,9 @@ cudaError_t cudaSetDevice(int device) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess) return error;
-  return device >= 0 && device < count ? cudaSuccess : cudaErrorInvalidDevice;
+  if (device < 0 || device >= count) return cudaErrorInvalidDevice;
+  chosen_device = device;
+  return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {

@@ -1,5 +1,7 @@
 // Streams and events. What is put into a stream runs some time later: when somebody waits for it, or when the random
 // order wants it; streams take turns at random, and keep to their own order and to the events they wait for.
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -22,7 +24,7 @@ namespace cuda_emulation {
 namespace {
 
 struct Work {
-  std::function<void()> run;
+  std::function<bool()> attempt;  // true when it is done
   const CUevent_st* awaited = nullptr;
   std::uint64_t ticket = 0;
 };
@@ -38,7 +40,8 @@ namespace cuda_emulation {
 namespace {
 
 struct Device {
-  std::recursive_mutex mutex;
+  DeviceMutex mutex;
+  std::atomic<Clock::rep> last_call{0};  // of the host
   std::set<CUstream_st*> streams;
   std::vector<std::unique_ptr<CUstream_st>> all_streams;  // kept: a name that is used too late is still a stream
   std::vector<std::unique_ptr<CUevent_st>> events;
@@ -60,22 +63,58 @@ bool step() {
   std::vector<CUstream_st*> able;
   for (CUstream_st* stream : device().streams)
     if (can_run(*stream)) able.push_back(stream);
-  if (able.empty()) return false;
-  CUstream_st& stream = *able[order()() % able.size()];
-  const Work work = std::move(stream.queue.front());
-  stream.queue.pop_front();
-  --device().waiting;
-  if (work.run) work.run();
-  return true;
+  if (able.size() > 1) std::shuffle(able.begin(), able.end(), order());
+  for (CUstream_st* stream : able) {
+    const std::function<bool()>& attempt = stream->queue.front().attempt;
+    if (attempt && !attempt()) continue;
+    stream->queue.pop_front();
+    --device().waiting;
+    return true;
+  }
+  return false;
+}
+
+// Whether something may go on when other processes have.
+bool waits_for_others() {
+  return std::any_of(device().streams.begin(), device().streams.end(),
+                     [](const CUstream_st* s) { return can_run(*s); });
 }
 
 template <class Done>
 void run_until(const Done& done) {
   if (done()) return;
   const OpenMemory open;
-  while (!done())
-    if (!step()) fail("a stream waits for an event that nothing will record");
+  while (!done()) {
+    if (step()) continue;
+    if (!waits_for_others()) fail("a stream waits for an event that nothing will record");
+    device().mutex.pause();
+  }
 }
+
+// Keeps the streams going while the host is elsewhere, in MPI for instance.
+class Progress {
+ public:
+  Progress() : thread_([this] { run(); }) {}
+  ~Progress() {
+    ends_ = true;
+    thread_.join();
+  }
+
+ private:
+  void run() {
+    constexpr std::chrono::microseconds kQuiet{300};
+    while (!ends_) {
+      std::this_thread::sleep_for(kQuiet);
+      if (Clock::now().time_since_epoch().count() - device().last_call < Clock::duration(kQuiet).count()) continue;
+      const std::unique_lock lock(device().mutex);
+      if (!waits_for_others()) continue;
+      const OpenMemory open;
+      for (int left = 64; left > 0 && step();) --left;
+    }
+  }
+  std::atomic<bool> ends_{false};
+  std::thread thread_;
+};
 
 void put(cudaStream_t stream, Work work) {
   if (stream == nullptr || device().streams.count(stream) == 0)
@@ -90,9 +129,45 @@ void put(cudaStream_t stream, Work work) {
 
 }  // namespace
 
-std::unique_lock<std::recursive_mutex> lock_device() { return std::unique_lock(device().mutex); }
+void DeviceMutex::lock() {
+  if (owner_ != std::this_thread::get_id()) mutex_.lock();
+  owner_ = std::this_thread::get_id();
+  ++depth_;
+}
 
-void enqueue(cudaStream_t stream, std::function<void()> work) { put(stream, Work{std::move(work), nullptr, 0}); }
+void DeviceMutex::unlock() {
+  if (--depth_ > 0) return;
+  owner_ = std::thread::id();
+  mutex_.unlock();
+}
+
+void DeviceMutex::pause() {
+  const int depth = std::exchange(depth_, 0);
+  owner_ = std::thread::id();
+  mutex_.unlock();
+  std::this_thread::sleep_for(std::chrono::microseconds(50));
+  lock();
+  depth_ = depth;
+}
+
+std::unique_lock<DeviceMutex> lock_device() {
+  std::unique_lock lock(device().mutex);
+  device().last_call = Clock::now().time_since_epoch().count();
+  return lock;
+}
+
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+  const auto once = [run = std::move(work)] {
+    run();
+    return true;
+  };
+  put(stream, Work{once, nullptr, 0});
+}
+
+void enqueue_until_done(cudaStream_t stream, std::function<bool()> attempt) {
+  static Progress progress;
+  put(stream, Work{std::move(attempt), nullptr, 0});
+}
 
 void run_all() {
   run_until([] { return device().waiting == 0; });
@@ -141,11 +216,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }  // kept: a st
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const auto lock = lock_device();
   const std::uint64_t ticket = ++event->recorded;
-  put(stream, Work{[event, ticket] {
-                     event->reached = ticket;
-                     event->time = Clock::now();
-                   },
-                   nullptr, 0});
+  enqueue(stream, [event, ticket] {
+    event->reached = ticket;
+    event->time = Clock::now();
+  });
   return cudaSuccess;
 }
 
@@ -154,6 +228,11 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::uint64_t ticket = event->recorded;
   run_until([event, ticket] { return event->reached >= ticket; });
   return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const auto lock = lock_device();
+  return event->reached >= event->recorded ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {

@@ -38,7 +38,7 @@ void save(const std::string& path, std::uint64_t seed, int style, int pieces) {
   CheckpointState state(world().size(), world().rank(), style, pieces);
   state.fill(seed);
   store.save({static_cast<std::int64_t>(seed), 0, "", "", ""}, state.visitor());
-  state.clear();
+  state.clear(*backend);
   int polls = 0;
   while (store.saving()) {
     const bool committed = store.poll();

@@ -239,6 +239,7 @@ TEST(Checkpoint, WritesInTheBackground) {
   EXPECT_TRUE(store.saving());
   EXPECT_FALSE(store.poll());
   EXPECT_EQ(restore_state(folder.file("other")).step, std::nullopt);
+  backend->finish_downloads();
   state.fill(4);
   go.set_value();
   store.wait();

@@ -43,6 +43,7 @@ class ThreadWorld {
     Rank(ThreadWorld& shared, int rank) : shared_(shared), rank_(rank) {}
     int rank() const override { return rank_; }
     int size() const override { return static_cast<int>(shared_.texts_.size()); }
+    std::string transport() const override { return "nothing"; }
     std::vector<std::string> all_gather(const std::string& text, const char*) override {
       shared_.texts_[static_cast<std::size_t>(rank_)] = text;
       shared_.barrier_.arrive_and_wait();

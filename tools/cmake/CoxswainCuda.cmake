@@ -5,7 +5,13 @@
 option(COXSWAIN_CUDA "Build the CUDA backend" OFF)
 option(COXSWAIN_EMULATED "Build the CUDA backend on the emulation of a GPU, for tests of the whole program" OFF)
 
+option(COXSWAIN_NCCL "Let tensors of GPUs travel by NCCL, where it is installed" ON)
+
 file(GLOB COXSWAIN_CUDA_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
+# What speaks with NCCL (src/parallel): belongs to the backend's build, or stays out of it.
+file(GLOB COXSWAIN_NCCL_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/parallel/nccl_*.cpp)
+list(FILTER COXSWAIN_NCCL_SOURCES EXCLUDE REGEX "nccl_left_out")
+set(COXSWAIN_HAS_NCCL OFF)
 # As for the CPU's kernels: what is added to a product says so, and nothing else is contracted.
 set(COXSWAIN_KERNEL_FLAGS -ffp-contract=off -fno-math-errno -fno-trapping-math)
 if(COXSWAIN_NATIVE)
@@ -36,10 +42,23 @@ elseif(COXSWAIN_CUDA)
   find_package(CUDAToolkit REQUIRED)
   target_sources(coxswain_kernels PRIVATE ${COXSWAIN_CUDA_SOURCES})
   target_link_libraries(coxswain_kernels PUBLIC CUDA::cudart_static CUDA::cublasLt)
+  if(COXSWAIN_NCCL)
+    list(APPEND CMAKE_INCLUDE_PATH ${CUDAToolkit_INCLUDE_DIRS})
+    list(APPEND CMAKE_LIBRARY_PATH ${CUDAToolkit_LIBRARY_DIR})
+    coxswain_find_library(NCCL::nccl nccl.h nccl)
+    set(COXSWAIN_HAS_NCCL ${NCCL__nccl_FOUND})
+  endif()
+  if(COXSWAIN_HAS_NCCL)
+    message(STATUS "NCCL: ${NCCL__nccl_LIBRARY}")
+  else()
+    message(STATUS "Without NCCL: between GPUs tensors travel through memory of the host, slowly. Debian/Ubuntu (NVIDIA's "
+                   "repository): apt-get install libnccl-dev   Spack: spack install nccl")
+  endif()
 elseif(COXSWAIN_EMULATED)
   set_source_files_properties(${COXSWAIN_CUDA_SOURCES} PROPERTIES LANGUAGE CXX)
   target_sources(coxswain_kernels PRIVATE ${COXSWAIN_CUDA_SOURCES})
   target_link_libraries(coxswain_kernels PUBLIC cuda_emulation)  # tests/emulation
+  set(COXSWAIN_HAS_NCCL ${COXSWAIN_NCCL})
 else()
   target_sources(coxswain_kernels PRIVATE ${CMAKE_SOURCE_DIR}/kernels/cuda_left_out.cpp)
   message(STATUS "Without the CUDA backend: device.kind = cuda will be refused (preset `cuda` builds it with nvcc)")

@@ -1,0 +1,42 @@
+"""What the scripts here share: the emulated GPUs of a job, and how far two runs lie apart."""
+import json
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "regression"))
+from jobs import metrics, steps_done  # noqa: E402
+
+TOLERANCE = 1e-4
+FULL = os.environ.get("COXSWAIN_FULL", "") not in ("", "0")
+
+
+def on_gpus(seed=1, devices="8", memory=str(4 << 30), nccl=""):
+    os.environ |= {"COXSWAIN_EMULATION_SEED": str(seed), "COXSWAIN_EMULATED_DEVICES": devices,
+                   "COXSWAIN_EMULATED_MEMORY": memory, "COXSWAIN_EMULATED_NCCL": nccl}
+
+
+def distance(mine, theirs):
+    """The largest relative difference of numbers in two lists of records; infinite where anything else differs."""
+    worst = 0.0
+    if len(mine) != len(theirs) or not mine:
+        return float("inf")
+    for a, b in zip(mine, theirs):
+        if a.keys() != b.keys():
+            return float("inf")
+        for key, value in b.items():
+            if isinstance(value, float) and isinstance(a[key], (int, float)):
+                worst = max(worst, abs(a[key] - value) / max(1.0, abs(value)))
+            elif a[key] != value:
+                return float("inf")
+    return worst
+
+
+def records(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def worst_difference(run, gold):
+    if steps_done(run) != steps_done(gold):
+        return float("inf")
+    return distance(records(metrics(run)), records(metrics(gold)))

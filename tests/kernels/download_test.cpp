@@ -1,0 +1,83 @@
+// Downloads beside other work: they see what was asked for before them, and nothing of what comes after.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "tests/kernels/tested_backend.h"
+
+namespace coxswain::testing {
+
+namespace {
+
+std::unique_ptr<Backend> make_backend() {
+#ifdef COXSWAIN_TESTS_ON_CUDA
+  return make_cuda_backend(0);  // without a mirror, which would download at once
+#else
+  return make_cpu_backend();
+#endif
+}
+
+class Floats {
+ public:
+  Floats(Backend& backend, std::int64_t count)
+      : backend_(&backend), view_(backend.allocate(static_cast<std::size_t>(count) * 4), DType::f32, Shape{count}) {}
+  Floats(Floats&& other) noexcept : backend_(other.backend_), view_(std::exchange(other.view_, TensorView())) {}
+  ~Floats() { backend_->release(view_.data, view_.bytes()); }
+  operator TensorView() const { return view_; }
+
+ private:
+  Backend* backend_;
+  TensorView view_;
+};
+
+// More than two of the pieces that travel at once, and a rest.
+constexpr std::int64_t kLong = (std::int64_t{9} << 20) / 4 + 3;
+
+TEST(DownloadAside, SeesWhatWasAskedForBeforeIt) {
+  on_one_and_two_threads([](int) {
+    const auto backend = make_backend();
+    const Floats tensor(*backend, kLong);
+    std::vector<float> values(kLong), host(kLong, -1.0F);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 1000);
+    backend->upload(values.data(), tensor);
+    backend->add(tensor, tensor, tensor);
+    backend->download_aside(tensor, host.data(), [](const std::exception_ptr& error) { EXPECT_FALSE(error); });
+    backend->fill(tensor, 7);  // waits
+    for (float& value : values) value += value;
+    EXPECT_EQ(host, values);
+  });
+}
+
+TEST(DownloadAside, ManyOnesBetweenOtherWork) {
+  on_one_and_two_threads([](int) {
+    const auto backend = make_backend();
+    std::vector<Floats> tensors;
+    std::vector<std::vector<float>> hosts(6, std::vector<float>(1001, -1.0F));
+    for (std::size_t i = 0; i < hosts.size(); ++i) {
+      tensors.emplace_back(*backend, 1001);
+      backend->fill(tensors[i], static_cast<double>(i));
+      backend->download_aside(tensors[i], hosts[i].data(), [](const std::exception_ptr&) {});
+    }
+    tensors.clear();
+    const Floats other(*backend, 1001);  // memory of one of them
+    backend->fill(other, 99);
+    backend->finish_downloads();
+    for (std::size_t i = 0; i < hosts.size(); ++i)
+      EXPECT_EQ(std::count(hosts[i].begin(), hosts[i].end(), static_cast<float>(i)), 1001) << i;
+  });
+}
+
+TEST(DownloadAside, NothingIsNothing) {
+  const auto backend = make_backend();
+  const Floats tensor(*backend, 0);
+  bool done = false;
+  backend->download_aside(tensor, nullptr, [&](const std::exception_ptr& error) { done = error == nullptr; });
+  backend->finish_downloads();
+  EXPECT_TRUE(done);
+}
+
+}  // namespace
+
+}  // namespace coxswain::testing
