@@ -23,9 +23,12 @@ COXSWAIN_EVERYWHERE inline std::array<std::uint32_t, 4> philox(const RandomKey& 
   return {words[0], words[1], words[2], words[3]};
 }
 
-// Word number `index` of the key's sequence: what one element draws.
+// Word number `index` of the key's sequence: what one element draws. By selections: an array that is indexed by a
+// variable would lie in a GPU's local memory.
 COXSWAIN_EVERYWHERE inline std::uint32_t philox_word(const RandomKey& key, std::uint64_t index) {
-  return philox(key, index / 4)[index % 4];
+  const std::array<std::uint32_t, 4> words = philox(key, index / 4);
+  const std::uint32_t first = index % 2 == 0 ? words[0] : words[1], second = index % 2 == 0 ? words[2] : words[3];
+  return index / 2 % 2 == 0 ? first : second;
 }
 
 }  // namespace coxswain

@@ -9,6 +9,8 @@ bash tools/setup.sh
 if [ "$(id -u)" = 0 ] && [ ! -d /run/systemd/system ] && command -v apt-get >/dev/null; then
   bash tools/setup.sh --slurm || echo "tests: without Slurm"
 fi
+# With a CUDA toolkit, what nvcc made of the kernels is held against their budget.
+if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then bash tools/setup.sh --cuda; fi
 source tools/environment.sh
 
 if [ -n "${CI:-}" ]; then werror=ON; else werror=OFF; fi

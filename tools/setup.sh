@@ -2,6 +2,8 @@
 # Installs what building and testing need on Debian and Ubuntu (as root or with sudo); elsewhere prints the list.
 #   tools/setup.sh            compilers, libraries and tools for build and tests
 #   tools/setup.sh --slurm    also a Slurm for tests/slurm (a container or a throw-away machine, please)
+#   tools/setup.sh --cuda     only cuobjdump and nvdisasm, into build/tools by pip, for tools/kernel_report on a CUDA toolkit
+#                             that came without them
 # Returns at once, without touching the network, when everything is there.
 set -euo pipefail
 
@@ -14,7 +16,7 @@ spack=(gcc cmake ninja openmpi hdf5 boost+program_options+context onednn nlohman
   googletest python)
 modules=(gcc/12 cmake/3.25 openmpi/4.1 hdf5/1.10 boost/1.74 onednn/2.6)
 
-usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
 
 print_manual_list() {
   cat >&2 <<TEXT
@@ -36,8 +38,22 @@ missing() {  # of the packages named, those that are not installed
   done
 }
 
+bring_cuda_tools() {
+  local target
+  target=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/build/tools
+  if command -v cuobjdump >/dev/null || [ -x /usr/local/cuda/bin/cuobjdump ] || [ -x "$target/nvidia/cu13/bin/cuobjdump" ]; then
+    echo "set-up: cuobjdump is there"
+  elif python3 -m pip install --quiet --no-deps --root-user-action=ignore --target "$target" \
+    nvidia-cuda-cuobjdump==13.2.86 nvidia-cuda-nvdisasm==13.2.86; then
+    echo "set-up: cuobjdump and nvdisasm are in $target"
+  else
+    echo "set-up: without cuobjdump (no pip, or no package index)"
+  fi
+}
+
 case "${1:-}" in
   "") ;;
+  --cuda) bring_cuda_tools; exit 0 ;;
   --slurm) packages+=("${slurm[@]}") ;;
   *) usage; exit 64 ;;
 esac

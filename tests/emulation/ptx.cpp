@@ -96,7 +96,8 @@ void land(const Copy& copy) {
   if (copy.present) {
     std::memcpy(copy.to, copy.from, kCopyBytes);
   } else {
-    std::memset(copy.to, 0, kCopyBytes);
+    constexpr char kZeros[kCopyBytes] = {};  // copied, not set: watch.cpp is told of copies
+    std::memcpy(copy.to, kZeros, kCopyBytes);
   }
 }
 

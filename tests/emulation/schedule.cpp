@@ -106,6 +106,7 @@ void release_barrier_if_full() {
   for (unsigned i = 0; i < all.count; ++i)
     if (all.threads[i]->state == State::at_barrier) all.threads[i]->state = State::ready;
   all.waiting = 0;
+  shared_memory_passes_barrier();
 }
 
 void leave(Thread& thread) {
@@ -271,6 +272,8 @@ void do_in_warp(std::uint64_t operands, const char* word, void (*work)(const std
 unsigned thread_of_block() { return block().current->number; }
 
 void trap() { fail("__trap"); }
+
+bool runs_a_thread() { return block().current != nullptr; }
 
 std::string place_in_kernel() {
   const Block& all = block();

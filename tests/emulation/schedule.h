@@ -40,7 +40,8 @@ struct Grid {
 };
 void run(const Grid& grid);
 
-// Of the thread that runs at present, in its block.
+// Of the thread that runs at present: whether there is one, and its number in the block.
+bool runs_a_thread();
 unsigned thread_of_block();
 // What all lanes of a warp do together: the last to come does `work` on what the 32 lanes hand in.
 void do_in_warp(std::uint64_t operands, const char* word, void (*work)(const std::uint64_t* of_lanes));

@@ -107,6 +107,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 MpiDefault=pmix
+GresTypes=gpu
 ReturnToService=2
 SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=2,bf_interval=2
@@ -117,12 +118,14 @@ KillWait=30
 MinJobAge=3600
 CONF
     for ((node = 0; node < nodes; node++)); do
-      echo "NodeName=cxsnode$node NodeAddr=$net.$((10 + node)) CPUs=$cpus RealMemory=2000 State=UNKNOWN"
+      echo "NodeName=cxsnode$node NodeAddr=$net.$((10 + node)) CPUs=$cpus RealMemory=2000 Gres=gpu:2 State=UNKNOWN"
     done
     echo "PartitionName=batch Nodes=ALL Default=YES MaxTime=60 State=UP PriorityTier=1"
     echo "PartitionName=urgent Nodes=ALL MaxTime=60 State=UP PriorityTier=10 PreemptMode=OFF"
   } >"$root/slurm.conf"
   echo "PMIxCliTmpDirBase=$root/node-local" >"$root/mpi.conf"
+  # GPUs in name only: Slurm hands them out, and nothing opens their files.
+  printf 'Name=gpu File=%s\n' /dev/zero /dev/full >"$root/gres.conf"
 }
 
 start_node() {

@@ -7,6 +7,14 @@ job=$(submit refused pretrain.sbatch 10 -- --run.stepz=1)
 wait_end "$job" 60
 expect_code "$job" refused FAILED 64
 
+# Two ranks of a node, each of which is shown a GPU of its own, on the emulation: it has one, and a second would be missed.
+if [ -x "$emulated" ]; then
+  job=$(COXSWAIN=$emulated COXSWAIN_EMULATED_DEVICES=1 submit gpu gpu.sbatch 2 --nodes=1 --ntasks-per-node=2 --cpus-per-task=1 \
+    -- --model.layers=1 --model.hidden=16 --model.context=16 --batch.length=16)
+  wait_end "$job" 90
+  expect_code "$job" gpu COMPLETED 0
+fi
+
 # USR1 to all ranks, and to the shell in front of mpirun.
 job=$(submit usr1_srun pretrain.sbatch $endless)
 wait_lines usr1_srun 5

@@ -5,6 +5,7 @@
 set -uo pipefail
 program=$(realpath "$1")
 work=$2
+emulated=$(dirname "$program")/tests/coxswain_emulated
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.." || exit 1
 source tools/environment.sh

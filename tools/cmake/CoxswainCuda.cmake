@@ -29,7 +29,7 @@ elseif(COXSWAIN_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES 80 90a 100)
   endif()
   check_language(CUDA)
-  if(NOT CMAKE_CUDA_COMPILER)
+  if(NOT CMAKE_CUDA_COMPILER OR (IS_ABSOLUTE "${CMAKE_CUDA_COMPILER}" AND NOT EXISTS "${CMAKE_CUDA_COMPILER}"))
     message(FATAL_ERROR "CUDA compiler (nvcc) is missing. Load the site's CUDA module or put nvcc into PATH, or use the preset "
                         "`release`.   Spack: spack install cuda")
   endif()

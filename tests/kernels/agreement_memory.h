@@ -1,0 +1,96 @@
+// Cases of copies, sums, updates and random numbers; see agreement.h.
+#pragma once
+
+#include "tests/kernels/agreement.h"
+
+namespace coxswain::testing {
+
+inline AgreementCase copy_case(std::int64_t rows, std::int64_t columns) {
+  return both_types("copy and fill " + Shape({rows, columns}).str(), [=]<class T>(Trial& t) {
+    auto wide = t.input<T>({rows, columns + 5}, 1);
+    Host<T> dense({rows, columns}), gaps({rows, columns + 2}), filled({rows, columns + 1});
+    Host<float> converted({rows, columns});
+    t.backend.copy(wide.view().slice(1, 3, columns), dense);
+    t.backend.copy(wide.view().slice(1, 1, columns), gaps.view().slice(1, 1, columns));
+    t.backend.copy(wide.view().slice(1, 3, columns), converted);
+    t.backend.fill(filled.view().slice(1, 0, columns), 0.5);
+    t.output("dense", dense);
+    t.output("with gaps", gaps);
+    t.output("converted", converted);
+    t.output("filled", filled);
+  });
+}
+
+inline AgreementCase add_case(std::int64_t n) {
+  return both_types("add " + std::to_string(n), [n]<class T>(Trial& t) {
+    auto a = t.input<T>({n}, 1), b = t.input<T>({n}, 2);
+    Host<T> sum({n});
+    t.backend.add(a, b, sum);
+    t.backend.add(a, b, a);
+    t.output("sum", sum);
+    t.output("sum in place", a);
+  });
+}
+
+inline AgreementCase sums_case(std::int64_t n, std::int64_t block) {
+  return {"weighted_sum, sum_of_squares and blend " + std::to_string(n),
+          [=](Trial& t) {
+            auto x = t.input<float>({n}, 1), weight = t.input<float>({n}, 2), target = t.input<float>({n}, 3);
+            Host<double> sum({1}), squares({(n + block - 1) / block});
+            t.backend.weighted_sum(x, weight, sum);
+            t.backend.sum_of_squares(x, block, squares);
+            t.backend.blend(x, 0.3, target);
+            t.output("weighted_sum", sum);
+            t.output("sum_of_squares", squares);
+            t.output("blend", target);
+          },
+          {}};
+}
+
+inline AgreementCase adamw_case(std::int64_t n) {
+  return {"adamw " + std::to_string(n),
+          [n](Trial& t) {
+            auto gradient = t.input<float>({n}, 1), master = t.input<float>({n}, 2),
+                 first = t.input<float>({n}, 3, 0.1);
+            auto second = t.input<float>({n}, 4, 0.01);
+            for (float& value : second.values()) value = std::abs(value);
+            Host<bf16> working({n});
+            AdamWStep step;
+            step.learning_rate = 1e-2f, step.weight_decay = 0.1f, step.gradient_scale = 0.7f, step.step = 3;
+            t.backend.adamw({gradient, master, first, second, working, step});
+            t.output("master", master);
+            t.output("moment1", first);
+            t.output("moment2", second);
+            t.output("working", working);
+          },
+          {}};
+}
+
+inline AgreementCase normal_case(std::int64_t rows, std::int64_t columns) {
+  return both_types("normal " + Shape({rows, columns}).str(), [=]<class T>(Trial& t) {
+    Host<T> dst({rows, columns});
+    Backend::NormalFill op;
+    op.key = {5, 6};
+    op.deviation = 0.02;
+    op.global_columns = columns + 3, op.first_row = 2, op.first_column = 1;
+    op.dst = dst;
+    t.backend.normal(op);
+    t.output("dst", dst);
+  });
+}
+
+inline std::vector<AgreementCase> memory_cases() {
+  std::vector<AgreementCase> cases;
+  cases.push_back(copy_case(1, 1));
+  cases.push_back(copy_case(5, 67));
+  for (const std::int64_t n : {1, 7, 1027}) {
+    cases.push_back(add_case(n));
+    cases.push_back(sums_case(n, 256));
+    cases.push_back(adamw_case(n));
+  }
+  cases.push_back(normal_case(1, 1));
+  cases.push_back(normal_case(3, 129));
+  return cases;
+}
+
+}  // namespace coxswain::testing

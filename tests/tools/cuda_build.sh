@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# cuda_build.sh build FOLDER   compiles the CUDA backend and what calls it as preset `cuda` does, and links a test for a GPU
+# cuda_build.sh budget FOLDER  holds the kernels against kernels/cuda/budget.json
+# For one architecture, sm_90a; COXSWAIN_FULL=1 takes all that the preset has (the other two take a minute of one core each).
+# The program's other files do not see CUDA, and are compiled by preset `release` already. 4: skipped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+folder=$2
+
+if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
+  echo "skipped: no CUDA compiler (nvcc) in PATH or /usr/local/cuda: the CUDA kernels were not compiled for a GPU"
+  exit 4
+fi
+case $1 in
+  build)
+    architectures=90a
+    [ -n "${COXSWAIN_FULL:-}" ] && architectures='80;90a;100'
+    cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOXSWAIN_CUDA=ON -DCOXSWAIN_WERROR=ON \
+      "-DCMAKE_CUDA_ARCHITECTURES=$architectures" >"$folder.log" 2>&1 || { cat "$folder.log"; exit 1; }
+    nice cmake --build "$folder" --parallel 2 --target coxswain_parallel cuda_agreement_test
+    ended=0
+    "$folder/tests/cuda_agreement_test" --gtest_brief=1 || ended=$?
+    [ $ended = 0 ] || [ $ended = 4 ] || exit 1  # where the machine has a GPU, why not
+    ;;
+  budget) python3 -B tools/kernel_report "$folder" --check ;;
+esac
