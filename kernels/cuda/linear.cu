@@ -1,5 +1,6 @@
-// Matrix products of the linear layers and their gradients, by cuBLASLt. Where a bias or an activation follows, the
-// product leaves its sums in FP32 and one pass more finishes them, so that a result is rounded once.
+// Matrix products of the linear layers and their gradients, by cuBLASLt. A bias, GELU or its gradient is added by the
+// library itself where it can; elsewhere the product leaves its sums in FP32 and one pass more finishes them. Either
+// way a result is rounded once.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/gemm.h"
 
@@ -54,6 +55,13 @@ void CudaBackend::do_linear(TensorView x, TensorView w, TensorView y, const Line
     x.shape[1] == 0 ? do_fill(result, 0) : gemm_->run({x, false}, {w, true}, result, false);
   };
   if (epilogue.bias.empty() && epilogue.activation == Activation::none) return product(y);
+  if (x.shape[1] > 0 && epilogue.activation != Activation::silu) {
+    const bool gelu = epilogue.activation == Activation::gelu;
+    Gemm::Finish finish;
+    finish.bias = epilogue.bias;
+    if (gelu) finish.kind = Gemm::Finish::Kind::gelu, finish.before = y;
+    if (gemm_->run_finished({x, false}, {w, true}, gelu ? epilogue.activated : y, finish)) return;
+  }
   dispatch_type(y.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using R = Real<T>;
@@ -74,6 +82,10 @@ void CudaBackend::do_linear_input_gradient(TensorView dy, TensorView w, TensorVi
     dy.shape[1] == 0 ? do_fill(result, 0) : gemm_->run({dy, false}, {w, false}, result, false);
   };
   if (epilogue.activation == Activation::none) return product(dx);
+  if (dy.shape[1] > 0 && epilogue.activation == Activation::gelu) {
+    const Gemm::Finish finish{Gemm::Finish::Kind::gelu_gradient, {}, epilogue.pre_activation};
+    if (gemm_->run_finished({dy, false}, {w, false}, dx, finish)) return;
+  }
   dispatch_type(dx.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using R = Real<T>;
