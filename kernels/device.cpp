@@ -6,7 +6,8 @@ namespace coxswain {
 
 void DeviceConfig::check() const {
   if (kind == DeviceKind::cuda && !cuda_is_built_in()) {
-    throw std::invalid_argument("[device] kind = cuda: this build has no CUDA backend; use cpu or auto");
+    throw std::invalid_argument(
+        "[device] kind = cuda: this build has no CUDA backend; use cpu or auto, or build the preset cuda");
   }
 }
 

@@ -1,7 +1,7 @@
 // Gated feed-forward (SwiGLU, GeGLU): y = activation(gate) * up.
 // dgate = dy * up * activation'(gate), dup = dy * activation(gate). Floor: three, or five, operands through memory
 // once.
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/strips.cuh"
 
 namespace coxswain {
 namespace {
@@ -10,8 +10,13 @@ template <class T, Activation kind>
 struct GatedElement {
   Matrix<T> gate, up, y;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const {
-    put(y[r][c], apply<kind>(load(gate[r][c])) * load(up[r][c]));
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
+    Strip<T, width> gates(gate[r] + c);
+    const Strip<T, width> ups(up[r] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) gates[i] = apply<kind>(gates[i]) * ups[i];
+    gates.store(y[r] + c);
   }
 };
 
@@ -19,10 +24,18 @@ template <class T, Activation kind>
 struct GatedGradientElement {
   Matrix<T> gate, up, dy, dgate, dup;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const {
-    const Real<T> gate_value = load(gate[r][c]), up_value = load(up[r][c]), slope = load(dy[r][c]);
-    put(dgate[r][c], slope * up_value * apply_gradient<kind>(gate_value));
-    put(dup[r][c], slope * apply<kind>(gate_value));
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
+    Strip<T, width> gates(gate[r] + c), ups(up[r] + c);
+    const Strip<T, width> slopes(dy[r] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) {
+      const Real<T> value = gates[i];
+      gates[i] = slopes[i] * ups[i] * apply_gradient<kind>(value);
+      ups[i] = slopes[i] * apply<kind>(value);
+    }
+    gates.store(dgate[r] + c);
+    ups.store(dup[r] + c);
   }
 };
 
@@ -32,8 +45,8 @@ void CudaBackend::do_gated(Activation activation, TensorView gate, TensorView up
   dispatch_type(gate.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     dispatch(activation, [&](auto kind) {
-      elementwise(stream(), gate.shape[0], gate.shape[1],
-                  GatedElement<T, decltype(kind)::value>{Matrix<T>(gate), Matrix<T>(up), Matrix<T>(y)});
+      strips<T>(stream(), gate.shape[0], gate.shape[1], {gate, up, y},
+                GatedElement<T, decltype(kind)::value>{Matrix<T>(gate), Matrix<T>(up), Matrix<T>(y)});
     });
   });
 }
@@ -43,9 +56,9 @@ void CudaBackend::do_gated_gradient(Activation activation, TensorView gate, Tens
   dispatch_type(gate.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     dispatch(activation, [&](auto kind) {
-      elementwise(stream(), gate.shape[0], gate.shape[1],
-                  GatedGradientElement<T, decltype(kind)::value>{Matrix<T>(gate), Matrix<T>(up), Matrix<T>(dy),
-                                                                 Matrix<T>(dgate), Matrix<T>(dup)});
+      strips<T>(stream(), gate.shape[0], gate.shape[1], {gate, up, dy, dgate, dup},
+                GatedGradientElement<T, decltype(kind)::value>{Matrix<T>(gate), Matrix<T>(up), Matrix<T>(dy),
+                                                               Matrix<T>(dgate), Matrix<T>(dup)});
     });
   });
 }

@@ -1,5 +1,5 @@
 // target += weight (x - target): one step of an exponential moving average, whose decay is 1 - weight.
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/strips.cuh"
 
 namespace coxswain {
 namespace {
@@ -10,8 +10,13 @@ struct BlendElement {
   T weight;
   T* target;
 
-  __device__ void operator()(std::int64_t, std::int64_t i) const {
-    target[i] = multiply_add(weight, x[i] - target[i], target[i]);
+  template <int width>
+  __device__ void strip(std::int64_t, std::int64_t first) const {
+    const Strip<T, width> values(x + first);
+    Strip<T, width> means(target + first);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) means[i] = multiply_add(weight, values[i] - means[i], means[i]);
+    means.store(target + first);
   }
 };
 
@@ -20,9 +25,10 @@ struct BlendElement {
 void CudaBackend::do_blend(TensorView x, double weight, TensorView target) {
   const std::int64_t count = target.elements();
   if (target.dtype == DType::f64) {
-    elementwise(stream(), 1, count, BlendElement<double>{x.as<double>(), weight, target.as<double>()});
+    strips<double>(stream(), 1, count, {x, target}, BlendElement<double>{x.as<double>(), weight, target.as<double>()});
   } else {
-    elementwise(stream(), 1, count, BlendElement<float>{x.as<float>(), static_cast<float>(weight), target.as<float>()});
+    strips<float>(stream(), 1, count, {x, target},
+                  BlendElement<float>{x.as<float>(), static_cast<float>(weight), target.as<float>()});
   }
 }
 

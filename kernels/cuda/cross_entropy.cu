@@ -3,7 +3,7 @@
 // cache), read and written once for the gradient.
 #include <limits>
 
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/strips.cuh"
 
 namespace coxswain {
 namespace {
@@ -59,12 +59,19 @@ struct CrossEntropyGradientElement {
   CrossEntropy<T> op;
   const Real<T>*log_sum_exp, *weight;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const {
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
     using R = Real<T>;
-    T& x = op.logits[r][c];
-    const R probability = exp_fast(load(x) - log_sum_exp[r]);
-    const R slope = (c == op.target(r) ? probability - R(1) : probability) * weight[r];
-    put(x, c < op.valid ? slope : R(0));
+    const std::int64_t target = op.target(r);
+    const R total = log_sum_exp[r], factor = weight[r];
+    Strip<T, width> x(op.logits[r] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) {
+      const R probability = exp_fast(x[i] - total);
+      const R slope = (c + i == target ? probability - R(1) : probability) * factor;
+      x[i] = c + i < op.valid ? slope : R(0);
+    }
+    x.store(op.logits[r] + c);
   }
 };
 
@@ -94,8 +101,8 @@ void CudaBackend::do_cross_entropy_gradient(TensorView targets, TensorView log_s
     using T = typename decltype(tag)::type;
     using R = Real<T>;
     const CrossEntropy<T> op{Matrix<T>(logits), targets.as<std::int32_t>(), first_column, valid, logits.shape[1]};
-    elementwise(stream(), logits.shape[0], logits.shape[1],
-                CrossEntropyGradientElement<T>{op, log_sum_exp.as<R>(), weight.as<R>()});
+    strips<T>(stream(), logits.shape[0], logits.shape[1], {logits},
+              CrossEntropyGradientElement<T>{op, log_sum_exp.as<R>(), weight.as<R>()});
   });
 }
 

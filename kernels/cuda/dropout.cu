@@ -11,7 +11,10 @@ struct ResidualElement {
   Residual<T> residual;
   Matrix<T> sum;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const { put(sum[r][c], residual.at(r, c)); }
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
+    residual.template at<width>(r, c).store(sum[r] + c);
+  }
 };
 
 template <class T>
@@ -20,9 +23,11 @@ struct DropoutGradientElement {
   DropoutMask mask;
   bool drops;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const {
-    const Real<T> slope = load(dsum[r][c]);
-    put(ddelta[r][c], drops ? slope * dropout_factor<Real<T>>(mask, r, c) : slope);
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
+    Strip<T, width> slopes(dsum[r] + c);
+    if (drops) drop(mask, r, c, width, slopes.values);
+    slopes.store(ddelta[r] + c);
   }
 };
 
@@ -32,8 +37,8 @@ void CudaBackend::do_residual_add(TensorView x, TensorView delta, TensorView bia
                                   TensorView sum) {
   dispatch_type(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    elementwise(stream(), x.shape[0], x.shape[1],
-                ResidualElement<T>{Residual<T>(x, delta, bias, dropout), Matrix<T>(sum)});
+    strips<T>(stream(), x.shape[0], x.shape[1], {x, delta, bias, sum},
+              ResidualElement<T>{Residual<T>(x, delta, bias, dropout), Matrix<T>(sum)});
   });
 }
 
@@ -41,8 +46,8 @@ void CudaBackend::do_dropout_gradient(TensorView dsum, const DropoutSpec& dropou
   dispatch_type(dsum.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const DropoutMask mask(dropout, dsum.shape[1]);
-    elementwise(stream(), dsum.shape[0], dsum.shape[1],
-                DropoutGradientElement<T>{Matrix<T>(dsum), Matrix<T>(ddelta), mask, mask.active()});
+    strips<T>(stream(), dsum.shape[0], dsum.shape[1], {dsum, ddelta},
+              DropoutGradientElement<T>{Matrix<T>(dsum), Matrix<T>(ddelta), mask, mask.active()});
   });
 }
 

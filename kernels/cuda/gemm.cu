@@ -70,6 +70,35 @@ Description description_of(bool f64, bool first_transposed, bool second_transpos
 }
 
 template <class T>
+void describe(const Description& description, cublasLtMatmulDescAttributes_t attribute, T value) {
+  check_cublas(cublasLtMatmulDescSetAttribute(description.get(), attribute, &value, sizeof value),
+               "cublasLtMatmulDescSetAttribute");
+}
+
+cublasLtEpilogue_t epilogue_of(const Gemm::Finish& finish) {
+  const bool bias = !finish.bias.empty();
+  if (finish.kind == Gemm::Finish::Kind::gelu)
+    return bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+  if (finish.kind == Gemm::Finish::Kind::gelu_gradient) return CUBLASLT_EPILOGUE_DGELU;
+  return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+// The addresses belong to a call, not to its plan: a plan's description is told of them each time.
+void describe_finish(const Description& description, const Gemm::Finish& finish) {
+  if (finish.bias) describe<const void*>(description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, finish.bias.data);
+  if (finish.before) describe<const void*>(description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, finish.before.data);
+}
+
+// Bias and the input of GELU have the result's type; rows of the latter lie 16 bytes apart.
+bool can_finish(const TensorView& c, const Gemm::Finish& finish) {
+  const bool activates = finish.kind != Gemm::Finish::Kind::none;
+  if (c.dtype != DType::bf16 && (c.dtype != DType::f32 || activates)) return false;
+  if (finish.bias && (finish.bias.dtype != c.dtype || alignment_of(finish.bias) < 16)) return false;
+  return !activates ||
+         (finish.before.dtype == c.dtype && alignment_of(finish.before) == 16 && leading_of(finish.before) % 8 == 0);
+}
+
+template <class T>
 void prefer(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
   check_cublas(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
                "cublasLtMatmulPreferenceSetAttribute");
@@ -82,6 +111,7 @@ struct Gemm::Plan {
   Description description;
   Layout first, second, result;
   cublasLtMatmulHeuristicResult_t algorithm;
+  bool found = true;
 };
 
 Gemm::Gemm(cudaStream_t stream) : stream_(stream) { check_cublas(cublasLtCreate(&handle_), "cublasLtCreate"); }
@@ -96,14 +126,16 @@ void* Gemm::workspace(std::size_t bytes) {
   return bytes > 0 ? workspace_ : nullptr;
 }
 
-const Gemm::Plan& Gemm::plan_for(const Factor& a, const Factor& b, const TensorView& c) {
+const Gemm::Plan& Gemm::plan_for(const Factor& a, const Factor& b, const TensorView& c, const Finish& finish) {
   Key key{};
   std::size_t at = 0;
   for (const TensorView* view : {&a.view, &b.view, &c})
     for (const std::int64_t part : {static_cast<std::int64_t>(view->dtype), view->shape[0], view->shape[1],
                                     leading_of(*view), static_cast<std::int64_t>(alignment_of(*view))})
       key[at++] = part;
-  key[at++] = a.transposed, key[at] = b.transposed;
+  key[at++] = a.transposed, key[at++] = b.transposed;
+  key[at++] = static_cast<std::int64_t>(finish.kind), key[at++] = !finish.bias.empty();
+  if (finish.before) key[at] = leading_of(finish.before);
   std::unique_ptr<Plan>& plan = plans_[key];
   if (plan) return *plan;
 
@@ -121,20 +153,40 @@ const Gemm::Plan& Gemm::plan_for(const Factor& a, const Factor& b, const TensorV
                                           layout_of(a.view),
                                           layout_of(c),
                                           {}});
+  const cublasLtEpilogue_t epilogue = epilogue_of(finish);
+  if (epilogue != CUBLASLT_EPILOGUE_DEFAULT) describe(made->description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+  if (finish.before)
+    describe<std::int64_t>(made->description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, leading_of(finish.before));
+  describe_finish(made->description, finish);
   int found = 0;
-  check_cublas(cublasLtMatmulAlgoGetHeuristic(handle_, made->description.get(), made->first.get(), made->second.get(),
-                                              made->result.get(), made->result.get(), preference.get(), 1,
-                                              &made->algorithm, &found),
-               "cublasLtMatmulAlgoGetHeuristic");
-  if (found == 0)
-    throw std::runtime_error("cuBLASLt has no algorithm for a product of " + a.view.shape.str() + " and " +
-                             b.view.shape.str() + " in " + name_of(a.view.dtype));
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle_, made->description.get(), made->first.get(), made->second.get(), made->result.get(), made->result.get(),
+      preference.get(), 1, &made->algorithm, &found);
+  made->found = found > 0;
+  if (epilogue == CUBLASLT_EPILOGUE_DEFAULT) {  // there must be one
+    check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
+    if (found == 0)
+      throw std::runtime_error("cuBLASLt has no algorithm for a product of " + a.view.shape.str() + " and " +
+                               b.view.shape.str() + " in " + name_of(a.view.dtype));
+  }
   plan = std::move(made);
   return *plan;
 }
 
 void Gemm::run(const Factor& a, const Factor& b, const TensorView& c, bool accumulate) {
-  const Plan& plan = plan_for(a, b, c);
+  execute(plan_for(a, b, c, {}), a, b, c, accumulate);
+}
+
+bool Gemm::run_finished(const Factor& a, const Factor& b, const TensorView& c, const Finish& finish) {
+  if (!can_finish(c, finish)) return false;
+  const Plan& plan = plan_for(a, b, c, finish);
+  if (!plan.found) return false;
+  describe_finish(plan.description, finish);
+  execute(plan, a, b, c, false);
+  return true;
+}
+
+void Gemm::execute(const Plan& plan, const Factor& a, const Factor& b, const TensorView& c, bool accumulate) {
   const double wide[] = {1.0, accumulate ? 1.0 : 0.0};  // alpha and beta
   const float narrow[] = {1.0f, accumulate ? 1.0f : 0.0f};
   const bool f64 = c.dtype == DType::f64;

@@ -1,7 +1,8 @@
-// Matrix products of the linear layers and their gradients, by cuBLASLt. Where a bias or an activation follows, the
-// product leaves its sums in FP32 and one pass more finishes them, so that a result is rounded once.
-#include "kernels/cuda/common.cuh"
+// Matrix products of the linear layers and their gradients, by cuBLASLt. A bias, GELU or its gradient is added by the
+// library itself where it can; elsewhere the product leaves its sums in FP32 and one pass more finishes them. Either
+// way a result is rounded once.
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/strips.cuh"
 
 namespace coxswain {
 namespace {
@@ -14,10 +15,23 @@ struct FinishElement {
   Vector<R> bias;
   Matrix<T> y, activated;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const {
-    const R value = bias ? sums[r][c] + bias[c] : sums[r][c];
-    put(y[r][c], value);
-    if constexpr (kind != Activation::none) put(activated[r][c], apply<kind>(value));
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
+    const Strip<R, width> sum(sums[r] + c);
+    Strip<T, width> values;
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) values[i] = sum[i];
+    if (bias) {
+      const Strip<R, width> added = strip_of<width>(bias, c);
+      COXSWAIN_UNROLL
+      for (int i = 0; i < width; ++i) values[i] += added[i];
+    }
+    values.store(y[r] + c);
+    if constexpr (kind != Activation::none) {
+      COXSWAIN_UNROLL
+      for (int i = 0; i < width; ++i) values[i] = apply<kind>(values[i]);
+      values.store(activated[r] + c);
+    }
   }
 };
 
@@ -27,8 +41,13 @@ struct FinishGradientElement {
   Matrix<Real<T>> sums;
   Matrix<T> pre_activation, dx;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const {
-    put(dx[r][c], sums[r][c] * apply_gradient<kind>(load(pre_activation[r][c])));
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
+    const Strip<Real<T>, width> sum(sums[r] + c);
+    Strip<T, width> before(pre_activation[r] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) before[i] = sum[i] * apply_gradient<kind>(before[i]);
+    before.store(dx[r] + c);
   }
 };
 
@@ -54,15 +73,22 @@ void CudaBackend::do_linear(TensorView x, TensorView w, TensorView y, const Line
     x.shape[1] == 0 ? do_fill(result, 0) : gemm_->run({x, false}, {w, true}, result, false);
   };
   if (epilogue.bias.empty() && epilogue.activation == Activation::none) return product(y);
+  if (x.shape[1] > 0 && epilogue.activation != Activation::silu) {
+    const bool gelu = epilogue.activation == Activation::gelu;
+    Gemm::Finish finish;
+    finish.bias = epilogue.bias;
+    if (gelu) finish.kind = Gemm::Finish::Kind::gelu, finish.before = y;
+    if (gemm_->run_finished({x, false}, {w, true}, gelu ? epilogue.activated : y, finish)) return;
+  }
   dispatch_type(y.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using R = Real<T>;
     const Sums<R> sums(*this, y);
     product(sums.view());
     dispatch(epilogue.activation, [&](auto kind) {
-      elementwise(stream(), y.shape[0], y.shape[1],
-                  FinishElement<T, decltype(kind)::value>{Matrix<R>(sums.view()), Vector<R>(epilogue.bias),
-                                                          Matrix<T>(y), Matrix<T>(epilogue.activated)});
+      strips<T>(stream(), y.shape[0], y.shape[1], {sums.view(), epilogue.bias, y, epilogue.activated},
+                FinishElement<T, decltype(kind)::value>{Matrix<R>(sums.view()), Vector<R>(epilogue.bias), Matrix<T>(y),
+                                                        Matrix<T>(epilogue.activated)});
     });
   });
 }
@@ -74,15 +100,19 @@ void CudaBackend::do_linear_input_gradient(TensorView dy, TensorView w, TensorVi
     dy.shape[1] == 0 ? do_fill(result, 0) : gemm_->run({dy, false}, {w, false}, result, false);
   };
   if (epilogue.activation == Activation::none) return product(dx);
+  if (dy.shape[1] > 0 && epilogue.activation == Activation::gelu) {
+    const Gemm::Finish finish{Gemm::Finish::Kind::gelu_gradient, {}, epilogue.pre_activation};
+    if (gemm_->run_finished({dy, false}, {w, false}, dx, finish)) return;
+  }
   dispatch_type(dx.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using R = Real<T>;
     const Sums<R> sums(*this, dx);
     product(sums.view());
     dispatch(epilogue.activation, [&](auto kind) {
-      elementwise(stream(), dx.shape[0], dx.shape[1],
-                  FinishGradientElement<T, decltype(kind)::value>{Matrix<R>(sums.view()),
-                                                                  Matrix<T>(epilogue.pre_activation), Matrix<T>(dx)});
+      strips<T>(stream(), dx.shape[0], dx.shape[1], {sums.view(), epilogue.pre_activation, dx},
+                FinishGradientElement<T, decltype(kind)::value>{Matrix<R>(sums.view()),
+                                                                Matrix<T>(epilogue.pre_activation), Matrix<T>(dx)});
     });
   });
 }

@@ -1,6 +1,6 @@
 // LayerNorm and RMSNorm, fused with the residual stream; see kernels/cpu/norm.cpp for the formulas.
 //
-// A block has one row, thread i the columns i, i + 256, ...: it reads back only what it has written itself. Floor: x,
+// A block has one row, a thread every 256th strip of 16 bytes: it reads back only what it has written itself. Floor: x,
 // delta, sum and y through memory once (the row's second and third reading come from the caches).
 #include "kernels/cuda/residual.cuh"
 
@@ -19,28 +19,44 @@ struct NormForward {
   std::int64_t columns;
 };
 
-template <class T>
+template <class T, bool wide>
 __global__ void __launch_bounds__(kThreads) residual_norm_kernel(NormForward<T> op) {
   using R = Real<T>;
   const std::int64_t row = blockIdx.x, n = op.columns;
   const T* x = op.residual.x[row];
   if (op.adds) {
     T* sum = op.sum[row];
-    for (std::int64_t c = threadIdx.x; c < n; c += kThreads) put(sum[c], op.residual.at(row, c));
+    each_strip<T, wide>(n, [&]<int width>(std::int64_t c) { op.residual.template at<width>(row, c).store(sum + c); });
     x = sum;  // as stored: the gradient and a recomputation see the same rounded values
   }
-  R mean = 0;
-  if (op.centres) mean = block_sum<R>(n, [x](std::int64_t c) { return load(x[c]); }) / static_cast<R>(n);
-  const R squares = block_sum<R>(n, [x, mean](std::int64_t c) {
-    const R centred = load(x[c]) - mean;
-    return centred * centred;
+  R total = 0, squares = 0;
+  if (op.centres)
+    each_strip<T, wide>(n, [&]<int width>(std::int64_t c) {
+      const Strip<T, width> values(x + c);
+      COXSWAIN_UNROLL
+      for (int i = 0; i < width; ++i) total += values[i];
+    });
+  const R mean = op.centres ? join_block(total, Add()) / static_cast<R>(n) : R(0);
+  each_strip<T, wide>(n, [&]<int width>(std::int64_t c) {
+    const Strip<T, width> values(x + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) squares += (values[i] - mean) * (values[i] - mean);
   });
+  squares = join_block(squares, Add());
   const R inverse = R(1) / std::sqrt(squares / static_cast<R>(n) + op.epsilon);
   T* y = op.y[row];
-  for (std::int64_t c = threadIdx.x; c < n; c += kThreads) {
-    const R normed = (load(x[c]) - mean) * inverse;
-    put(y[c], op.beta ? multiply_add(normed, op.gamma[c], op.beta[c]) : normed * op.gamma[c]);
-  }
+  each_strip<T, wide>(n, [&]<int width>(std::int64_t c) {
+    Strip<T, width> values(x + c);
+    Strip<R, width> shift;
+    const Strip<R, width> scale = strip_of<width>(op.gamma, c);
+    if (op.beta) shift = strip_of<width>(op.beta, c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) {
+      const R normed = (values[i] - mean) * inverse;
+      values[i] = op.beta ? multiply_add(normed, scale[i], shift[i]) : normed * scale[i];
+    }
+    values.store(y + c);
+  });
   if (threadIdx.x == 0) op.stats[2 * row] = mean, op.stats[2 * row + 1] = inverse;
 }
 
@@ -58,19 +74,38 @@ struct NormBackward {
   }
 };
 
-template <class T>
+template <class T, bool wide>
 __global__ void __launch_bounds__(kThreads) norm_gradient_kernel(NormBackward<T> op) {
   using R = Real<T>;
   const std::int64_t row = blockIdx.x, n = op.columns;
-  const R count = static_cast<R>(n), inverse = op.stats[2 * row + 1];
-  const auto slope = [&op, row](std::int64_t c) { return load(op.dy[row][c]) * op.gamma[c]; };
-  R mean_slope = 0;
-  if (op.centres) mean_slope = block_sum<R>(n, slope) / count;
-  const R mean_product = block_sum<R>(n, [&](std::int64_t c) { return slope(c) * op.normed(row, c); }) / count;
-  for (std::int64_t c = threadIdx.x; c < n; c += kThreads) {
-    const R through = inverse * multiply_add(-op.normed(row, c), mean_product, slope(c) - mean_slope);
-    put(op.dx[row][c], op.dresidual ? through + load(op.dresidual[row][c]) : through);
-  }
+  const R count = static_cast<R>(n), mean = op.stats[2 * row], inverse = op.stats[2 * row + 1];
+  const T *x = op.x[row], *dy = op.dy[row];
+  R slopes = 0, products = 0;
+  each_strip<T, wide>(n, [&]<int width>(std::int64_t c) {
+    const Strip<T, width> values(x + c), gradients(dy + c);
+    const Strip<R, width> scale = strip_of<width>(op.gamma, c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) {
+      const R slope = gradients[i] * scale[i];
+      slopes += slope;
+      products += slope * ((values[i] - mean) * inverse);
+    }
+  });
+  const R mean_slope = op.centres ? join_block(slopes, Add()) / count : R(0);
+  const R mean_product = join_block(products, Add()) / count;
+  each_strip<T, wide>(n, [&]<int width>(std::int64_t c) {
+    const Strip<T, width> values(x + c);
+    Strip<T, width> gradients(dy + c), before;
+    const Strip<R, width> scale = strip_of<width>(op.gamma, c);
+    if (op.dresidual) before = Strip<T, width>(op.dresidual[row] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) {
+      const R normed = (values[i] - mean) * inverse, slope = gradients[i] * scale[i] - mean_slope;
+      const R through = inverse * multiply_add(-normed, mean_product, slope);
+      gradients[i] = op.dresidual ? through + before[i] : through;
+    }
+    gradients.store(op.dx[row] + c);
+  });
 }
 
 template <class T>
@@ -102,7 +137,10 @@ void CudaBackend::do_residual_norm(const ResidualNorm& op) {
                                  Matrix<T>(op.y),
                                  op.stats.as<R>(),
                                  op.x.shape[1]};
-    launch(stream(), {dim3(pieces(op.x.shape[0], 1))}, residual_norm_kernel<T>, forward);
+    const bool wide =
+        op.x.shape[1] % kPack<T> == 0 && rows_are_wide({op.x, op.delta, op.bias, op.gamma, op.beta, op.sum, op.y});
+    launch(stream(), {dim3(pieces(op.x.shape[0], 1))},
+           wide ? residual_norm_kernel<T, true> : residual_norm_kernel<T, false>, forward);
   });
 }
 
@@ -116,7 +154,9 @@ void CudaBackend::do_norm_gradient(const NormGradient& op) {
     // First the sums, since dx may take the place of dy.
     add_column_sums(*this, stream(), rows, columns, ScaleGradient<T>{backward}, op.dgamma.as<R>());
     if (op.dbeta) add_column_sums(*this, stream(), rows, columns, ShiftGradient<T>{Matrix<T>(op.dy)}, op.dbeta.as<R>());
-    launch(stream(), {dim3(pieces(rows, 1))}, norm_gradient_kernel<T>, backward);
+    const bool wide = columns % kPack<T> == 0 && rows_are_wide({op.x, op.gamma, op.dy, op.dresidual, op.dx});
+    launch(stream(), {dim3(pieces(rows, 1))}, wide ? norm_gradient_kernel<T, true> : norm_gradient_kernel<T, false>,
+           backward);
   });
 }
 

@@ -1,7 +1,7 @@
 // AdamW in one pass over memory, which is its floor: gradient, master and two moments read, the last three and the
 // working value written.
 #include "kernels/adamw.h"
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/strips.cuh"
 
 namespace coxswain {
 namespace {
@@ -12,9 +12,20 @@ struct AdamWElement {
   float *master, *moment1, *moment2;
   bf16* working;  // or null
 
-  __device__ void operator()(std::int64_t, std::int64_t i) const {
-    factors.update(gradient[i], master[i], moment1[i], moment2[i]);
-    if (working) put(working[i], master[i]);
+  template <int width>
+  __device__ void strip(std::int64_t, std::int64_t first) const {
+    const Strip<float, width> g(gradient + first);
+    Strip<float, width> w(master + first), m(moment1 + first), v(moment2 + first);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) factors.update(g[i], w[i], m[i], v[i]);
+    w.store(master + first);
+    m.store(moment1 + first);
+    v.store(moment2 + first);
+    if (!working) return;
+    Strip<bf16, width> rounded;
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) rounded[i] = w[i];
+    rounded.store(working + first);
   }
 };
 
@@ -24,7 +35,8 @@ void CudaBackend::do_adamw(const AdamW& op) {
   const AdamWElement element{AdamWFactors(op.step),  op.gradient.as<float>(),
                              op.master.as<float>(),  op.moment1.as<float>(),
                              op.moment2.as<float>(), op.working ? op.working.as<bf16>() : nullptr};
-  elementwise(stream(), 1, op.master.elements(), element);
+  strips<bf16>(stream(), 1, op.master.elements(), {op.gradient, op.master, op.moment1, op.moment2, op.working},
+               element);
 }
 
 }  // namespace coxswain

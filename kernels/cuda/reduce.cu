@@ -1,6 +1,6 @@
 // Sums: of two arrays, with weights, of squares, over rows. Each has one order: a block of threads sums a piece of
 // fixed length, and the pieces are added in turn.
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/strips.cuh"
 
 namespace coxswain {
 namespace {
@@ -12,7 +12,14 @@ struct AddElement {
   const T *a, *b;
   T* sum;
 
-  __device__ void operator()(std::int64_t, std::int64_t i) const { put(sum[i], load(a[i]) + load(b[i])); }
+  template <int width>
+  __device__ void strip(std::int64_t, std::int64_t first) const {
+    Strip<T, width> values(a + first);
+    const Strip<T, width> added(b + first);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) values[i] += added[i];
+    values.store(sum + first);
+  }
 };
 
 // partial[p] = sum of x[i] y[i] over piece p; pieces start where a block of elements starts.
@@ -65,7 +72,8 @@ struct BiasGradient {
 void CudaBackend::do_add(TensorView a, TensorView b, TensorView sum) {
   dispatch_type(a.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    elementwise(stream(), 1, a.elements(), AddElement<T>{a.as<T>(), b.as<T>(), sum.as<T>()});
+    strips<T>(stream(), 1, a.elements(), {a.flat(), b.flat(), sum.flat()},
+              AddElement<T>{a.as<T>(), b.as<T>(), sum.as<T>()});
   });
 }
 

@@ -1,15 +1,23 @@
 // One element of the residual stream: x + factor * (delta + bias), before it is rounded to the stored type.
 #pragma once
 
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/strips.cuh"
 #include "kernels/dropout.h"
 
 namespace coxswain {
 
-// Row r, column c of the view. A thread draws four words and uses one.
+// Multiplies values [count] by the factors of row `row`, columns from `column` on. Four neighbours share a draw.
 template <class R>
-__device__ R dropout_factor(const DropoutMask& mask, std::int64_t row, std::int64_t column) {
-  return mask.template factor<R>(philox_word(mask.key(), mask.start_of(row) + static_cast<std::uint64_t>(column)));
+__device__ void drop(const DropoutMask& mask, std::int64_t row, std::int64_t column, int count, R* values) {
+  const std::uint64_t first = mask.start_of(row) + static_cast<std::uint64_t>(column);
+  std::array<std::uint32_t, 4> words = philox(mask.key(), first / 4);
+  COXSWAIN_UNROLL
+  for (int i = 0; i < count; ++i) {
+    const auto place = static_cast<unsigned>((first + static_cast<unsigned>(i)) % 4);
+    if (i > 0 && place == 0) words = philox(mask.key(), (first + static_cast<unsigned>(i)) / 4);
+    const std::uint32_t low = place == 0 ? words[0] : words[1], high = place == 2 ? words[2] : words[3];
+    values[i] *= mask.template factor<R>(place < 2 ? low : high);
+  }
 }
 
 template <class T>
@@ -24,10 +32,21 @@ struct Residual {
            const DropoutSpec& dropout)
       : x(x_view), delta(delta_view), bias(bias_view), mask(dropout, x_view.shape[1]), drops(mask.active()) {}
 
-  __device__ R at(std::int64_t r, std::int64_t c) const {
-    const R before = load(x[r][c]), added = load(delta[r][c]);
-    const R change = bias ? added + bias[c] : added;
-    return drops ? multiply_add(change, dropout_factor<R>(mask, r, c), before) : before + change;
+  template <int width>
+  __device__ Strip<T, width> at(std::int64_t r, std::int64_t c) const {
+    Strip<T, width> sum(x[r] + c), change(delta[r] + c);
+    if (bias) {
+      const Strip<R, width> added = strip_of<width>(bias, c);
+      COXSWAIN_UNROLL
+      for (int i = 0; i < width; ++i) change[i] += added[i];
+    }
+    R factors[width];
+    COXSWAIN_UNROLL
+    for (R& factor : factors) factor = 1;
+    if (drops) drop(mask, r, c, width, factors);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) sum[i] = multiply_add(change[i], factors[i], sum[i]);
+    return sum;
   }
 };
 

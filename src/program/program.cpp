@@ -61,6 +61,7 @@ double gemm_rate(const ModelConfig& model, const ProcessGrid& grid, Backend& bac
   constexpr std::int64_t kSize = 1024;
   const double seconds =
       backend.library_product_seconds(LinearProduct::forward, model.working_type(), kSize, kSize, kSize);
+  backend.release_idle(kSize * kSize);  // what only this product wanted
   std::vector<double> rates(static_cast<std::size_t>(grid.world().size()), 0.0);
   if (seconds > 0) rates[static_cast<std::size_t>(grid.world().rank())] = 2.0 * kSize * kSize * kSize / seconds;
   grid.world().all_merge(rates, "GEMM rates");

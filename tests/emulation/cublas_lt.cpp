@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -18,6 +19,13 @@ struct cublasLtContext {};
 struct cublasLtMatmulDescOpaque_t {
   cublasComputeType_t compute;
   cublasOperation_t transposed[2] = {CUBLAS_OP_N, CUBLAS_OP_N};
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  const void* bias = nullptr;
+  void* auxiliary = nullptr;  // GELU's input, of D's type
+  std::int64_t auxiliary_leading = 0;
+
+  bool adds() const { return epilogue == CUBLASLT_EPILOGUE_BIAS || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS; }
+  bool activates() const { return epilogue >= CUBLASLT_EPILOGUE_GELU_AUX; }
 };
 struct cublasLtMatrixLayoutOpaque_t {
   cudaDataType_t type;
@@ -66,6 +74,26 @@ struct Product {
   double alpha, beta;
 };
 
+// GELU in its tanh form, or its derivative.
+double gelu(double x, bool derivative) {
+  const double k = std::sqrt(2 / 3.14159265358979323846), t = std::tanh(k * (x + 0.044715 * x * x * x));
+  if (!derivative) return x / 2 * (1 + t);
+  return (1 + t) / 2 + x / 2 * (1 - t * t) * k * (1 + 3 * 0.044715 * x * x);
+}
+
+// What the epilogue makes of a sum at (row, column) of D.
+double finish(const Product& p, std::int64_t row, std::int64_t column, double sum) {
+  const auto& description = p.description;
+  Layout auxiliary = p.d;
+  auxiliary.leading = description.auxiliary_leading;
+  if (description.adds()) sum += element({p.d.type, p.d.rows, 1, p.d.rows}, description.bias, row, 0);
+  if (!description.activates()) return sum;
+  if (description.epilogue == CUBLASLT_EPILOGUE_DGELU)
+    return sum * gelu(element(auxiliary, description.auxiliary, row, column), true);
+  store(auxiliary, description.auxiliary, row, column, sum);
+  return gelu(sum, false);
+}
+
 // Column after column of D; R is the type of the sums.
 template <class R>
 void multiply(const Product& p) {
@@ -87,7 +115,7 @@ void multiply(const Product& p) {
     for (std::int64_t i = 0; i < m; ++i) {
       const double product = p.alpha * static_cast<double>(sums[static_cast<std::size_t>(i)]);
       const double before = p.beta == 0 ? 0 : p.beta * element(p.c, p.c_data, i, j);
-      store(p.d, p.d_data, i, j, static_cast<double>(static_cast<R>(product + before)));
+      store(p.d, p.d_data, i, j, static_cast<double>(static_cast<R>(finish(p, i, j, product + before))));
     }
   }
 }
@@ -95,6 +123,13 @@ void multiply(const Product& p) {
 std::size_t span(const Layout& layout) {
   if (layout.rows == 0 || layout.columns == 0) return 0;
   return static_cast<std::size_t>(layout.leading * (layout.columns - 1) + layout.rows) * bytes_of(layout.type);
+}
+
+bool epilogue_fits(const cublasLtMatmulDescOpaque_t& product, const Layout& d) {
+  const auto aligned = [](const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; };
+  if (product.adds() && (product.bias == nullptr || d.type == CUDA_R_64F || !aligned(product.bias))) return false;
+  return !product.activates() || (product.auxiliary != nullptr && d.type == CUDA_R_16BF && aligned(product.auxiliary) &&
+                                  product.auxiliary_leading % 8 == 0 && product.auxiliary_leading >= d.rows);
 }
 
 bool fits(const cublasLtMatmulDescOpaque_t& product, const Layout& a, const Layout& b, const Layout& d) {
@@ -105,7 +140,7 @@ bool fits(const cublasLtMatmulDescOpaque_t& product, const Layout& a, const Layo
   return side(a, turned_a, true) == d.rows && side(b, turned_b, false) == d.columns &&
          side(a, turned_a, false) == side(b, turned_b, true) && a.type == b.type && a.leading >= a.rows &&
          b.leading >= b.rows && d.leading >= d.rows &&
-         (product.compute == CUBLAS_COMPUTE_64F) == (a.type == CUDA_R_64F);
+         (product.compute == CUBLAS_COMPUTE_64F) == (a.type == CUDA_R_64F) && epilogue_fits(product, d);
 }
 
 double scalar(cublasComputeType_t compute, const void* value) {
@@ -142,9 +177,26 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* product, cublasCom
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t product) { return destroy(product); }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t attribute,
                                               const void* value, std::size_t bytes) {
-  if (bytes != sizeof(cublasOperation_t)) return CUBLAS_STATUS_INVALID_VALUE;
-  std::memcpy(&product->transposed[attribute == CUBLASLT_MATMUL_DESC_TRANSB ? 1 : 0], value, bytes);
-  return CUBLAS_STATUS_SUCCESS;
+  const auto take = [=](auto& place) {
+    if (bytes != sizeof place) return CUBLAS_STATUS_INVALID_VALUE;
+    std::memcpy(&place, value, bytes);
+    return CUBLAS_STATUS_SUCCESS;
+  };
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return take(product->transposed[0]);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return take(product->transposed[1]);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return take(product->epilogue);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return take(product->bias);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+      return take(product->auxiliary);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+      return take(product->auxiliary_leading);
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
 }
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type, std::uint64_t rows,
                                           std::uint64_t columns, std::int64_t leading) {
@@ -192,6 +244,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
     if (!holds(data, span(*layout))) fail("cublasLtMatmul: an operand is not inside one allocation of the device");
     if (reinterpret_cast<std::uintptr_t>(data) % algorithm->alignment != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
   }
+  if (product->adds() && !holds(product->bias, static_cast<std::size_t>(layout_d->rows) * bytes_of(layout_d->type)))
+    fail("cublasLtMatmul: the bias is not inside one allocation of the device");
+  Layout auxiliary = *layout_d;
+  auxiliary.leading = product->auxiliary_leading;
+  if (product->activates() && span(*layout_d) > 0 && !holds(product->auxiliary, span(auxiliary)))
+    fail("cublasLtMatmul: the auxiliary matrix is not inside one allocation of the device");
   const Product work{*product,
                      *layout_a,
                      *layout_b,

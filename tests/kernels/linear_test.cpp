@@ -15,8 +15,8 @@ struct Extents {
   std::int64_t m, n, k;
 };
 // Tails in every dimension, single rows, columns and depths, more than one tile, and a depth that is summed in parts.
-const std::vector<Extents> kExtents = {{1, 1, 1},    {1, 7, 5},      {3, 7, 1},    {33, 7, 19},
-                                       {2, 300, 70}, {300, 401, 33}, {70, 5, 130}, {5, 9, 6500}};
+const std::vector<Extents> kExtents = {{1, 1, 1},      {1, 7, 5},    {3, 7, 1},    {33, 7, 19},  {2, 300, 70},
+                                       {300, 401, 33}, {70, 5, 130}, {5, 9, 6500}, {33, 136, 24}};
 
 template <class T>
 double tolerance(std::int64_t depth) {
@@ -66,6 +66,34 @@ TYPED_TEST(Linear, ForwardIsTheProduct) {
         expect_close(y, expected, tolerance<T>(e.k), "y");
         if (activation != Activation::none) expect_close(activated, expected_active, tolerance<T>(e.k), "activated");
       }
+  }
+}
+
+// Calls of one shape on operands that change places: nothing of the first may be kept for the second.
+TYPED_TEST(Linear, CallsOfOneShapeDoNotMixTheirOperands) {
+  using T = TypeParam;
+  const std::int64_t n = 136, k = 24;
+  Host<T> x = Host<T>::random({1, k}, 1), w = Host<T>::random({n, k}, 2), rows({3, n});
+  const Host<T> bias = Host<T>::random({n}, 3);
+  std::vector<double> expected, expected_active;
+  for (std::int64_t j = 0; j < n; ++j) {
+    double sum = bias.at(j);
+    for (std::int64_t l = 0; l < k; ++l) sum += x.at(l) * w.at(j * k + l);
+    expected.push_back(sum);
+    expected_active.push_back(apply(Activation::gelu, sum));
+  }
+  for (const std::int64_t first : {0, 1, 2, 0, 2, 1}) {
+    const std::int64_t second = (first + 1) % 3, third = (first + 2) % 3;
+    for (std::int64_t j = 0; j < n; ++j) rows[first * n + j] = static_cast<T>(bias.at(j));
+    LinearEpilogue epilogue;
+    epilogue.bias = rows.view()[first];
+    epilogue.activation = Activation::gelu;
+    epilogue.activated = rows.view().slice(0, third, 1);
+    this->backend_->linear(x, w, rows.view().slice(0, second, 1), epilogue);
+    Host<T> y({n}), activated({n});
+    for (std::int64_t j = 0; j < n; ++j) y[j] = rows[second * n + j], activated[j] = rows[third * n + j];
+    expect_close(y, expected, tolerance<T>(k), "y");
+    expect_close(activated, expected_active, tolerance<T>(k), "activated");
   }
 }
 

@@ -127,7 +127,8 @@ TEST(Settings, SaysWhatAValueMayBe) {
        "a.ini:16: [data] separator = \\q has an unknown escape; use \\n, \\t, \\\\ or \\x and two hexadecimal digits; "
        "use "
        "text with \\n and \\t, or empty"},
-      {"[device]\nkind = cuda\n", "a.ini:16: [device] kind = cuda: this build has no CUDA backend; use cpu or auto"},
+      {"[device]\nkind = cuda\n",
+       "a.ini:16: [device] kind = cuda: this build has no CUDA backend; use cpu or auto, or build the preset cuda"},
   };
   for (const auto& [extra, message] : table) EXPECT_EQ(refusal(extra), message);
 }
