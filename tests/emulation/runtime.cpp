@@ -59,13 +59,7 @@ bool fits(const cudaLaunchConfig_t& config, const void* kernel) {
 
 }  // namespace
 
-// The node's number of the device: CUDA_VISIBLE_DEVICES names those that this process has.
-int current_device() {
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  for (int left = chosen_device; visible != nullptr && left > 0; --left)
-    if ((visible = std::strchr(visible, ',')) != nullptr) ++visible;
-  return visible != nullptr ? std::atoi(visible) : chosen_device;
-}
+int current_device() { return chosen_device; }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const auto lock = lock_device();
