@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
 """Generation speed of llama.cpp and Coxswain on the GPT-2 124M shape, in turns, on this machine.
 
-    CMAKE_ARGS="-DGGML_NATIVE=ON -DGGML_OPENMP=ON -DLLAVA_BUILD=OFF" pip install --no-binary llama-cpp-python \\
-        llama-cpp-python gguf numpy          # compiles llama.cpp for this processor: some ten minutes on two cores
+    CMAKE_ARGS="-DGGML_NATIVE=ON -DGGML_OPENMP=ON -DLLAVA_BUILD=OFF" \\
+        pip install --no-binary llama-cpp-python llama-cpp-python gguf numpy     # compiles llama.cpp for this processor
     python3 tools/peers/llama_cpp_generate.py --tune                 # which settings suit llama.cpp best here
     python3 tools/peers/llama_cpp_generate.py [--dtype bf16] [--batch 8] [--flash on] [--cache f16] ...
 
-Both do inputs/benchmark/gpt2_124m_generate.ini: random weights, prompts of 64 random tokens, exactly 128 new tokens each, `batch`
-sequences at once until all prompts are done. The figure is generated tokens per second of the whole time, prompt processing
-included; loading is not, and llama.cpp has generated once before. llama.cpp runs through its C interface: a batch of one token a
-sequence with a cache of its own, its sampler at temperature 1 (`draw`), the likeliest token (`greedy`), or none at all
-(`none`: any token, as its own llama-batched-bench does; that is no generation, but the bound of what a better sampler could give).
+Both do inputs/benchmark/gpt2_124m_generate.ini: random weights, prompts of 64 random tokens, exactly 128 new tokens each,
+`batch` sequences at once until all prompts are done. The figure is generated tokens per second of the whole time, prompt
+processing included; loading is not, and llama.cpp has generated once before. llama.cpp runs through its C interface: a batch
+of one token a sequence, its sampler at temperature 1 (`draw`), the likeliest token (`greedy`), or none at all (`none`: any
+token, as its own llama-batched-bench does; no generation, but the bound of what a better sampler could give).
+The first line says what llama.cpp was compiled for: on a processor with AVX-512 it must name AVX512 and AVX512_BF16.
+
+With -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS as well, products with 32 rows or more go to OpenBLAS: faster in FP32 (it matters
+for prompts, and for all at batch 32), slower in BF16. To compare with the best of llama.cpp, make both builds, in an environment
+each, and run with both. OpenBLAS must take its AVX-512 kernels: OPENBLAS_CORETYPE=SkylakeX if it does not know the processor.
 """
 import argparse
 import ctypes
@@ -207,7 +212,8 @@ def compare(options, model, dtype, batch):
             with tempfile.TemporaryDirectory() as folder:
                 ours.append(coxswain(options, dtype, batch, folder))
     generator.close()
-    line = f"{dtype} batch {batch:2} {options.prompt}+{options.new} threads {options.threads}: llama.cpp {statistics.median(theirs):.0f}"
+    line = (f"{dtype} batch {batch:2} {options.prompt}+{options.new} threads {options.threads}: "
+            f"llama.cpp {statistics.median(theirs):.0f}")
     if ours:
         line += f", Coxswain {statistics.median(ours):.0f}, ratio {statistics.median(ours) / statistics.median(theirs):.2f}"
     print(f"{line} tokens/s  (llama.cpp {' '.join(f'{rate:.0f}' for rate in theirs)}; "
@@ -230,25 +236,25 @@ def parse():
     options = parser.parse_args()
     if any(options.prompts % batch for batch in options.batch):
         parser.error("--prompts must be a multiple of every --batch")
-    options.flash = options.flash or (["off", "on"] if options.tune else ["off"])
+    options.flash = options.flash or (["off", "on"] if options.tune else ["on"])
     options.cache = options.cache or (["f16", "f32"] if options.tune else ["f16"])
     options.unified = options.unified or (["own", "one"] if options.tune else ["own"])
-    options.micro_batch = options.micro_batch or ([512, 2048] if options.tune else [512])
+    options.micro_batch = options.micro_batch or ([512, 2048] if options.tune else [2048])
     return options
 
 
 @llama_cpp.llama_log_callback
-def log_warnings(level, text, _):
-    if level >= 4:  # GGML_LOG_LEVEL_ERROR
+def log_errors(level, text, _):
+    if level == 4:  # GGML_LOG_LEVEL_ERROR; 5 goes on with the text before, progress dots too
         sys.stderr.write(text.decode(errors="replace"))
 
 
 def main():
     options = parse()
-    llama_cpp.llama_log_set(log_warnings, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(log_errors, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     print(f"llama-cpp-python {llama_cpp.__version__}: {llama_cpp.llama_print_system_info().decode().strip()}", flush=True)
-    print(f"sampler {options.sampler}", flush=True)
+    print(f"from {llama_cpp.llama_cpp._base_path}, sampler {options.sampler}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for dtype in options.dtype:
             model = load_model(folder, dtype)
