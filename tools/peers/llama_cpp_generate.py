@@ -13,9 +13,10 @@ of one token a sequence, its sampler at temperature 1 (`draw`), the likeliest to
 token, as its own llama-batched-bench does; no generation, but the bound of what a better sampler could give).
 The first line says what llama.cpp was compiled for: on a processor with AVX-512 it must name AVX512 and AVX512_BF16.
 
-With -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS as well, products with 32 rows or more go to OpenBLAS: faster in FP32 (it matters
-for prompts, and for all at batch 32), slower in BF16. To compare with the best of llama.cpp, make both builds, in an environment
-each, and run with both. OpenBLAS must take its AVX-512 kernels: OPENBLAS_CORETYPE=SkylakeX if it does not know the processor.
+With -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS as well, products with 32 rows or more go to OpenBLAS: faster in FP32 (it
+matters for prompts, and for all at batch 32), slower in BF16. To compare with the best of llama.cpp, make both builds, in an
+environment each, and run with both. OpenBLAS must take its AVX-512 kernels: OPENBLAS_CORETYPE=SkylakeX if it does not know the
+processor.
 """
 import argparse
 import ctypes
