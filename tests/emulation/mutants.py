@@ -33,6 +33,7 @@ MUTANTS = [
     ("residual.cuh: dropout", "if (i > 0 && place == 0)", "if (i > 1 && place == 0)", "layers"),
     ("common.cuh: reduce", "if (threadIdx.y > 0 || column >= columns) return;", "if (threadIdx.y > 0) return;", "layers"),
     ("norm.cu", "(values[i] - mean) * (values[i] - mean)", "values[i] * values[i]", "layers"),
+    ("strips.cuh: dropout", "(i - row * across) * width;", "(i - row * across + 1) * width;", "layers"),
     ("norm.cu", "op.stats[2 * row + 1] = inverse", "op.stats[2 * row + 2] = inverse", "layers"),
     ("attention.cuh: attention", "first + row < extents.t ?", "first + row <= extents.t ?", "attention"),
     ("attention.cuh: attention", "if (token >= extents.t) continue;", "if (token > extents.t) continue;", "attention"),
