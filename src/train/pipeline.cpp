@@ -11,10 +11,6 @@ std::string name_of(PipelineTask::Kind kind, int to_stage) {
          std::to_string(to_stage);
 }
 
-std::pair<int, int> key_of(PipelineTask::Kind kind, int to_stage, int micro_batch) {
-  return {2 * to_stage + (kind == PipelineTask::Kind::forward ? 0 : 1), micro_batch};
-}
-
 }  // namespace
 
 Pipeline::Pipeline(Model& model) : model_(model) {
@@ -71,44 +67,27 @@ int Pipeline::global_stage(int chunk) const {
   return chunk * grid.config().pipeline + grid.pipeline_rank();
 }
 
-int Pipeline::sender(PipelineTask::Kind kind, int to_stage) const {
-  const int ranks = model_.context().grid.config().pipeline;
-  return (to_stage + (kind == PipelineTask::Kind::forward ? ranks - 1 : 1)) % ranks;
-}
-
-void Pipeline::expect(const Work& work, const PipelineTask& task) {
-  const Stage& stage = model_.stage(task.chunk);
-  const int here = global_stage(task.chunk);
-  const bool begins = task.kind == PipelineTask::Kind::forward ? stage.is_first() : stage.is_last();
-  if (begins || sender(task.kind, here) == model_.context().grid.pipeline_rank()) return;
-  const std::size_t rows = work.items[static_cast<std::size_t>(task.micro_batch)].tokens.tokens.size();
-  expected_.emplace(key_of(task.kind, here, task.micro_batch),
-                    receive(task.kind, here, static_cast<std::int64_t>(rows)));
-}
-
-Pipeline::Arrival Pipeline::receive(PipelineTask::Kind kind, int to_stage, std::int64_t rows) {
-  const ModelContext& context = model_.context();
-  const MemoryScope scope(context.backend, MemoryKind::communication);
-  Arrival arrival;
-  arrival.tensor = context.tensor({context.local_rows(rows), context.config.hidden});
-  arrival.request =
-      context.grid.pipeline().receive(arrival.tensor, sender(kind, to_stage), name_of(kind, to_stage).c_str());
-  return arrival;
-}
-
 Tensor Pipeline::arrive(PipelineTask::Kind kind, int to_stage, int micro_batch, std::int64_t rows) {
-  if (auto here = local_.extract(key_of(kind, to_stage, micro_batch))) return std::move(here.mapped());
-  auto known = expected_.extract(key_of(kind, to_stage, micro_batch));
-  Arrival arrival = known ? std::move(known.mapped()) : receive(kind, to_stage, rows);
-  arrival.request.wait();
-  return std::move(arrival.tensor);
+  const ModelContext& context = model_.context();
+  const bool forward = kind == PipelineTask::Kind::forward;
+  const int ranks = context.grid.config().pipeline;
+  const int from = (to_stage + (forward ? ranks - 1 : 1)) % ranks;
+  if (from == context.grid.pipeline_rank()) {
+    auto node = local_.extract({2 * to_stage + (forward ? 0 : 1), micro_batch});
+    return std::move(node.mapped());
+  }
+  const MemoryScope scope(context.backend, MemoryKind::communication);
+  Tensor tensor = context.tensor({context.local_rows(rows), context.config.hidden});
+  context.grid.pipeline().receive(tensor, from, name_of(kind, to_stage).c_str()).wait();
+  return tensor;
 }
 
 void Pipeline::depart(PipelineTask::Kind kind, int to_stage, int micro_batch, Tensor tensor) {
   const ProcessGrid& grid = model_.context().grid;
   const int to = to_stage % grid.config().pipeline;
   if (to == grid.pipeline_rank()) {
-    local_.emplace(key_of(kind, to_stage, micro_batch), std::move(tensor));
+    local_.emplace(std::pair{2 * to_stage + (kind == PipelineTask::Kind::forward ? 0 : 1), micro_batch},
+                   std::move(tensor));
     return;
   }
   // No receiver can be further behind than this many transfers: waiting for the oldest one never blocks for long.

@@ -18,9 +18,6 @@ class Pipeline {
   explicit Pipeline(Model& model);  // collective over grid.pipeline()
 
   const std::vector<PipelineTask>& schedule(int micro_batches);  // this rank's list, made once for each number
-  // The task comes after the one that is about to run: what it needs from another rank may come in the meantime. Every
-  // task, in their order.
-  void expect(const Work& work, const PipelineTask& task);
   // recompute: what backward will find; nothing: there will be no backward, and only the head's results are kept.
   void forward(const Work& work, const PipelineTask& task, std::optional<Recompute> recompute, Stage::Saved& saved);
   // output_gradient f32 [m], on the last stage. Empties saved.
@@ -28,13 +25,7 @@ class Pipeline {
   void finish();  // until all that was sent has left
 
  private:
-  struct Arrival {
-    Tensor tensor;
-    Request request;  // goes first
-  };
   int global_stage(int chunk) const;
-  int sender(PipelineTask::Kind kind, int to_stage) const;
-  Arrival receive(PipelineTask::Kind kind, int to_stage, std::int64_t rows);
   Tensor arrive(PipelineTask::Kind kind, int to_stage, int micro_batch, std::int64_t rows);
   void depart(PipelineTask::Kind kind, int to_stage, int micro_batch, Tensor tensor);
   struct Departure {
@@ -45,9 +36,7 @@ class Pipeline {
   Model& model_;
   std::vector<Departure> departures_;
   std::map<int, std::vector<PipelineTask>> schedules_;
-  using Key = std::pair<int, int>;   // 2 to_stage + kind, micro-batch
-  std::map<Key, Tensor> local_;      // to a stage of this very rank
-  std::map<Key, Arrival> expected_;  // from another one
+  std::map<std::pair<int, int>, Tensor> local_;  // to a stage of this very rank: (2 stage + kind, micro-batch)
 };
 
 }  // namespace coxswain

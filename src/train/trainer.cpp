@@ -47,11 +47,7 @@ void Trainer::run(const Work& work) {
   output_gradients_.resize(count);
   const Shape shape{static_cast<std::int64_t>(count), kMostTerms};
   if (!terms_ || !(terms_.shape() == shape)) terms_ = Tensor(model_.context().backend, DType::f64, shape);
-  const std::vector<PipelineTask>& tasks = pipeline_.schedule(static_cast<int>(count));
-  pipeline_.expect(work, tasks.front());
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
-    const PipelineTask& task = tasks[i];
-    if (i + 1 < tasks.size()) pipeline_.expect(work, tasks[i + 1]);
+  for (const PipelineTask& task : pipeline_.schedule(static_cast<int>(count))) {
     const auto index = static_cast<std::size_t>(task.micro_batch);
     Stage::Saved& saved = saved_[static_cast<std::size_t>(task.chunk)][index];
     if (task.kind == PipelineTask::Kind::forward) {
