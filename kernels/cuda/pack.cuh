@@ -11,7 +11,7 @@ template <class T>
 inline constexpr int kPack = 16 / static_cast<int>(sizeof(T));  // elements
 
 template <class T>
-struct Pack {
+struct alignas(16) Pack {
   T values[kPack<T>];
 };
 

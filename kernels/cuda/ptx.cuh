@@ -132,9 +132,12 @@ __device__ inline uint4 load_wide(const void* from) {
   return cuda_emulation::load_as<uint4>(from, "a load of 16 bytes");
 #endif
 }
+// To global memory. By hand: the compiler was seen to take such stores apart.
 __device__ inline void store_wide(void* to, const uint4& value) {
 #ifdef __CUDACC__
-  *static_cast<uint4*>(to) = value;
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(value.x),
+               "r"(value.y), "r"(value.z), "r"(value.w)
+               : "memory");
 #else
   cuda_emulation::store_as(to, value, "a store of 16 bytes");
 #endif

@@ -2,8 +2,13 @@
 // exp((logit - largest) / temperature) cumulated in blocks of 1024 in the order of the vocabulary, or, where top_k or
 // top_p cut, over the candidates in falling order.
 //
-// A block of threads has one row. Candidates are ordered by a bitonic sort of the whole row (equal logits by token), so
-// that the order is one; the last steps, which walk along a cumulated sum, are one thread's.
+// A block of threads has one row. The 1024 (or top_k) likeliest tokens are found by counting, two bits of a logit at a
+// time, and sorted in shared memory (equal logits by token); only where these do not have the probability top_p, or
+// top_k is larger, the whole row is sorted. The last step, which walks along a cumulated sum, is one thread's; what it
+// adds up has been computed by all. Floor: the logits through memory once, and 17 times more from the second-level
+// cache.
+#include <bit>
+#include <climits>
 #include <limits>
 
 #include "kernels/cuda/common.cuh"
@@ -12,6 +17,33 @@ namespace coxswain {
 namespace {
 
 constexpr std::int64_t kSumBlock = 1024;
+constexpr int kFew = 1024;  // candidates that fit into shared memory
+constexpr std::int32_t kMore = -2, kNobody = -1;
+
+// Larger for larger values, equal for equal ones.
+__device__ inline std::uint64_t key_of(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value == 0 ? 0.0f : value);
+  return bits >> 31 ? ~bits : bits | 1u << 31;
+}
+__device__ inline std::uint64_t key_of(double value) {
+  const auto bits = std::bit_cast<std::uint64_t>(value == 0 ? 0.0 : value);
+  return bits >> 63 ? ~bits : bits | std::uint64_t{1} << 63;
+}
+
+// How many threads before this one have the flag; `in_all` is increased by how many there are.
+__device__ inline int count_before(bool flag, int& in_all) {
+  COXSWAIN_SHARED(int, of_warps, kThreads / kWarp);
+  const unsigned votes = __ballot_sync(kAllLanes, flag), warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  __syncthreads();  // the last call's counts may still be read
+  if (lane == 0) of_warps[warp] = __popc(votes);
+  __syncthreads();
+  int before = in_all + __popc(votes & ((1u << lane) - 1));
+  for (unsigned i = 0; i < kThreads / kWarp; ++i) {
+    if (i < warp) before += of_warps[i];
+    in_all += of_warps[i];
+  }
+  return before;
+}
 
 template <class R>
 struct SampledRows {
@@ -77,6 +109,38 @@ class RowSampler {
                                     [=, this](std::int64_t i) { return logits_[i] == value ? -i : -op_.vocabulary; });
   }
 
+  // The likeliest tokens, by falling logit, equal ones by token, in shared memory.
+  struct Few {
+    R* logits;
+    std::int32_t* tokens;
+    double* weights;
+    int count;
+  };
+  __device__ Few likeliest(int count) const {
+    COXSWAIN_SHARED(R, logits, kFew);
+    COXSWAIN_SHARED(std::int32_t, tokens, kFew);
+    COXSWAIN_SHARED(double, weights, kFew);
+    const std::uint64_t least = key_of_rank(count);
+    const int above = join_block(count_where([least](std::uint64_t key) { return key > least; }), Add());
+    int greater = 0, equal = above;
+    for (std::int64_t first = 0; first < op_.vocabulary; first += kThreads) {
+      const std::int64_t i = first + threadIdx.x;
+      const std::uint64_t key = i < op_.vocabulary ? key_of(logits_[i]) : 0;
+      const int of_greater = count_before(i < op_.vocabulary && key > least, greater);
+      const int of_equal = count_before(i < op_.vocabulary && key == least, equal);
+      const int place = key > least ? of_greater : of_equal;
+      if (i < op_.vocabulary && key >= least && place < count)
+        logits[place] = logits_[i], tokens[place] = static_cast<std::int32_t>(i);
+    }
+    int padded = 1;
+    while (padded < count) padded *= 2;
+    for (int i = count + static_cast<int>(threadIdx.x); i < padded; i += kThreads)
+      logits[i] = kNone, tokens[i] = INT_MAX;
+    __syncthreads();
+    sort_few(logits, tokens, padded);
+    return {logits, tokens, weights, count};
+  }
+
   // order_[0, sorted) by falling logit, equal ones by token; places beyond the vocabulary hold -1, at the end.
   __device__ void sort() {
     for (std::int64_t i = threadIdx.x; i < op_.sorted; i += kThreads)
@@ -108,24 +172,49 @@ class RowSampler {
     }
     return static_cast<std::int32_t>(token);
   }
-  // One thread's, after sort().
-  __device__ std::int32_t draw_candidate(double uniform, R largest, double sum) const {
-    const std::int64_t most = op_.top_k > 0 && op_.top_k < op_.vocabulary ? op_.top_k : op_.vocabulary;
-    const R inverse = static_cast<R>(1.0 / op_.temperature);
-    const auto weight = [&](std::int64_t i) {
-      return static_cast<double>(exp_fast((logits_[order_[i]] - largest) * inverse));
-    };
+  // Of candidates in falling order, of which there are `count`: kMore if more are needed. One thread's.
+  template <class Weight, class Token>
+  __device__ std::int32_t draw_candidate(double uniform, double sum, std::int64_t count, const Weight& weight,
+                                         const Token& token) const {
+    const std::int64_t most = candidates();
     if (op_.top_k > 0) {
       sum = 0;
       for (std::int64_t i = 0; i < most; ++i) sum += weight(i);
     }
     double kept = 0;
-    std::int64_t count = 0;
-    while (count < most && (count == 0 || kept < op_.top_p * sum)) kept += weight(count++);
+    std::int64_t taken = 0;
+    while (taken < count && (taken == 0 || kept < op_.top_p * sum)) kept += weight(taken++);
+    if (taken == count && count < most && kept < op_.top_p * sum) return kMore;
     double left = uniform * kept;
-    for (std::int64_t i = 0; i < count; ++i)
-      if ((left -= weight(i)) < 0) return order_[i];
-    return order_[0];
+    for (std::int64_t i = 0; i < taken; ++i)
+      if ((left -= weight(i)) < 0) return token(i);
+    return token(0);
+  }
+  // All threads'.
+  __device__ std::int32_t draw_of_few(double uniform, R largest, double sum) const {
+    COXSWAIN_SHARED(std::int32_t, drawn, 1);
+    const R inverse = static_cast<R>(1.0 / op_.temperature);
+    const Few few = likeliest(static_cast<int>(candidates() < kFew ? candidates() : kFew));
+    for (int i = static_cast<int>(threadIdx.x); i < few.count; i += kThreads)
+      few.weights[i] = static_cast<double>(exp_fast((few.logits[i] - largest) * inverse));
+    __syncthreads();
+    if (threadIdx.x == 0)
+      drawn[0] = draw_candidate(
+          uniform, sum, few.count, [&few](std::int64_t i) { return few.weights[i]; },
+          [&few](std::int64_t i) { return few.tokens[i]; });
+    __syncthreads();
+    return drawn[0];
+  }
+  // One thread's, after sort().
+  __device__ std::int32_t draw_of_all(double uniform, R largest, double sum) const {
+    const R inverse = static_cast<R>(1.0 / op_.temperature);
+    return draw_candidate(
+        uniform, sum, candidates(),
+        [&](std::int64_t i) { return static_cast<double>(exp_fast((logits_[order_[i]] - largest) * inverse)); },
+        [&](std::int64_t i) { return order_[i]; });
+  }
+  __device__ std::int64_t candidates() const {
+    return op_.top_k > 0 && op_.top_k < op_.vocabulary ? op_.top_k : op_.vocabulary;
   }
   __device__ R logit(std::int64_t token) const { return logits_[token]; }
 
@@ -135,6 +224,44 @@ class RowSampler {
   __device__ bool before(std::int32_t a, std::int32_t b) const {
     if (a < 0 || b < 0) return b < 0 && a >= 0;
     return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
+  }
+  template <class Holds>
+  __device__ int count_where(const Holds& holds) const {
+    int count = 0;
+    for (std::int64_t i = threadIdx.x; i < op_.vocabulary; i += kThreads) count += holds(key_of(logits_[i]));
+    return count;
+  }
+  // The largest key that `rank` tokens reach.
+  __device__ std::uint64_t key_of_rank(int rank) const {
+    std::uint64_t found = 0;
+    for (int shift = static_cast<int>(sizeof(R)) * 8 - 2; shift >= 0; shift -= 2) {
+      int counts[3] = {};  // of tokens that reach `found` with 1, 2 or 3 in the next two bits
+      for (std::int64_t i = threadIdx.x; i < op_.vocabulary; i += kThreads) {
+        const std::uint64_t key = key_of(logits_[i]);
+        for (unsigned digit = 1; digit <= 3; ++digit)
+          counts[digit - 1] += key >= (found | std::uint64_t{digit} << shift);
+      }
+      std::uint64_t next = 0;
+      for (unsigned digit = 1; digit <= 3; ++digit)
+        if (join_block(counts[digit - 1], Add()) >= rank) next = digit;
+      found |= next << shift;
+    }
+    return found;
+  }
+  __device__ static void sort_few(R* logits, std::int32_t* tokens, int count) {
+    for (int run = 2; run <= count; run *= 2)
+      for (int distance = run / 2; distance > 0; distance /= 2) {
+        for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
+          const int partner = i ^ distance;
+          if (partner < i) continue;
+          const R a = logits[i], b = logits[partner];
+          const std::int32_t first = tokens[i], second = tokens[partner];
+          if ((b != a ? b > a : second < first) != ((i & run) == 0)) continue;
+          logits[i] = b, logits[partner] = a;
+          tokens[i] = second, tokens[partner] = first;
+        }
+        __syncthreads();
+      }
   }
   __device__ void exchange(std::int32_t& first, std::int32_t& second, bool falling) const {
     if (before(second, first) != falling) return;
@@ -158,8 +285,11 @@ __device__ std::int32_t draw(const SampledRows<R>& op, RowSampler<R>& row, doubl
   if (op.temperature == 0) return static_cast<std::int32_t>(likeliest);
   const double sum = row.sum_exp(largest, op.temperature);
   if (op.sorted > 0) {
+    const std::int32_t token =
+        op.top_k > kFew && op.top_k < op.vocabulary ? kMore : row.draw_of_few(uniform, largest, sum);
+    if (token != kMore) return token;
     row.sort();
-    return threadIdx.x == 0 ? row.draw_candidate(uniform, largest, sum) : -1;
+    return threadIdx.x == 0 ? row.draw_of_all(uniform, largest, sum) : kNobody;
   }
   const std::int32_t token = threadIdx.x == 0 ? row.draw_any(uniform, largest, sum) : -1;
   return token < 0 ? static_cast<std::int32_t>(likeliest) : token;

@@ -104,7 +104,8 @@ inline AgreementCase sample_case(std::int64_t m, std::int64_t shards, std::int64
                                         uniform[i] = static_cast<double>(i * 379 % 1000) / 1000,
                                         bans[i] = static_cast<std::int32_t>(i % 2);
             for (const auto& [temperature, top_k, top_p] :
-                 {std::tuple(1.0, 0, 1.0), std::tuple(0.7, 0, 0.9), std::tuple(1.3, 5, 1.0), std::tuple(0.0, 0, 1.0)}) {
+                 {std::tuple(1.0, 0, 1.0), std::tuple(0.7, 0, 0.9), std::tuple(1.3, 5, 1.0), std::tuple(0.0, 0, 1.0),
+                  std::tuple(100.0, 0, 0.95), std::tuple(3.0, 1100, 1.0)}) {
               Backend::Sample op;
               op.logits = logits, op.vocabulary = vocabulary, op.uniform = uniform;
               if (vocabulary > 2) op.banned = banned, op.bans = bans;

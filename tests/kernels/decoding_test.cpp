@@ -205,7 +205,8 @@ TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
   for (std::int64_t i = 0; i < m; ++i) logits[i * columns] = 12.0f;  // token 0 has most of the probability
   for (const auto& [temperature, top_k, top_p] :
        {std::tuple(1.0, 0, 1.0), std::tuple(0.7, 0, 1.0), std::tuple(1.3, 5, 1.0), std::tuple(1.0, 0, 0.9),
-        std::tuple(1.0, 0, 0.9999), std::tuple(2.0, 400, 0.8), std::tuple(1.0, 1, 1.0)}) {
+        std::tuple(1.0, 0, 0.9999), std::tuple(2.0, 400, 0.8), std::tuple(1.0, 1, 1.0), std::tuple(3.0, 2000, 1.0),
+        std::tuple(100.0, 0, 0.9), std::tuple(100.0, 0, 0.2)}) {  // many candidates
     Backend::Sample op;
     op.logits = logits;
     op.vocabulary = vocabulary;

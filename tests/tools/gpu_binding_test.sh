@@ -24,4 +24,4 @@ grep -q 'its node has 1 GPU' "$folder/too_few.txt"
 expect each_its_own 0 1 -np 1 -x CUDA_VISIBLE_DEVICES=4 "${rank[@]}" "--run.directory=$folder/own" : \
   -np 1 -x CUDA_VISIBLE_DEVICES=5 "${rank[@]}" "--run.directory=$folder/own"
 expect hidden_by_slurm 0 1 -np 2 -x CUDA_VISIBLE_DEVICES=0 -x SLURM_GPUS_PER_TASK=1 "${rank[@]}" \
-  "--run.directory=$folder/hidden" --device.communication=staged  # the emulation's NCCL knows GPUs by these numbers
+  "--run.directory=$folder/hidden"

@@ -150,4 +150,5 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
   for (unsigned lane = 0; lane < 32; ++lane) result |= static_cast<unsigned>(votes[lane]) << lane;
   return result;
 }
+inline int __popc(unsigned value) { return __builtin_popcount(value); }
 inline int __ffs(int value) { return __builtin_ffs(value); }
