@@ -17,7 +17,7 @@ case $1 in
     [ -n "${COXSWAIN_FULL:-}" ] && architectures='80;90a;100'
     cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOXSWAIN_CUDA=ON -DCOXSWAIN_WERROR=ON \
       "-DCMAKE_CUDA_ARCHITECTURES=$architectures" >"$folder.log" 2>&1 || { cat "$folder.log"; exit 1; }
-    nice cmake --build "$folder" --parallel 2 --target coxswain_parallel cuda_agreement_test
+    cmake --build "$folder" --parallel 2 --target coxswain_parallel cuda_agreement_test
     ended=0
     "$folder/tests/cuda_agreement_test" --gtest_brief=1 || ended=$?
     [ $ended = 0 ] || [ $ended = 4 ] || exit 1  # where the machine has a GPU, why not

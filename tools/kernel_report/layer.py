@@ -9,9 +9,9 @@ tensor cores' peak and its operands, each once, at the memory's bandwidth. A ker
     one), times turns, at four a cycle and multiprocessor;
   * its traffic with shared memory, at 128 bytes a cycle and multiprocessor;
   * its products: by HMMA at the peak times the machine's `mma_sync_share`, else by FFMA, which the line above counts.
-Bank conflicts, barriers, latencies of dependent instructions, tails of grids and launches are left out, and cuBLASLt's
-products (none of our code) are taken at the floor: so a share here is what the code can reach at most. It tells that a
-kernel cannot be fast; that it is, only a GPU can tell."""
+Biases, GELU and its gradient are epilogues of cuBLASLt's products, which are none of our code and are taken at the floor.
+Bank conflicts, barriers, latencies of dependent instructions, tails of grids and launches are left out: so a share here is
+what the code can reach at most. It tells that a kernel cannot be fast; that it is, only a GPU can tell."""
 import fnmatch
 import re
 
@@ -46,14 +46,10 @@ class Operation:
         return max(self.flops / machine.bf16_flops, self.bytes / machine.memory_bytes_per_second)
 
 
-def product(name, part, m, n, k, kernels=(), accumulates=False, more=0):
+def product(name, part, m, n, k, accumulates=False, more=0):
     flops = 2.0 * m * n * k
     moved = 2 * (m * k + n * k) + (8 if accumulates else 2) * m * n + more
-    return Operation(name, part, flops, moved, kernels, library=flops)
-
-
-def finish(kind, n, stores):
-    return (Work(f"elementwise_kernel<FinishElement<bf16, {kind}>>", TOKENS * n, 6, stores),)
+    return Operation(name, part, flops, moved, library=flops)
 
 
 def column_sums(pattern, rows, columns, loads):
@@ -63,21 +59,19 @@ def column_sums(pattern, rows, columns, loads):
 def operations():
     stream, activations = ROWS * HIDDEN, TOKENS * HIDDEN
     attention = 2 * TOKENS * HEADS * HEAD
-    norm = Work("residual_norm_kernel<bf16>", stream, 6, 4)
-    backward = Work("norm_gradient_kernel<bf16>", stream, 8, 2)
+    norm = Work("residual_norm_kernel<bf16, 1>", stream, 6, 4)
+    backward = Work("norm_gradient_kernel<bf16, 1>", stream, 8, 2)
     gradients = column_sums("ScaleGradient<bf16>", ROWS, HIDDEN, 4) + column_sums("ShiftGradient<bf16>", ROWS, HIDDEN, 2)
     return [
         Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
-        product("qkv", "forward", TOKENS, QKV, HIDDEN, finish("none", QKV, 2)),
+        product("qkv", "forward", TOKENS, QKV, HIDDEN),
         Operation("attention", "forward", 2 * PRODUCT, 4 * attention,
                   (Work("flash_attention_kernel<128, 2, 64>", flops=2 * PRODUCT),)),
         product("projection", "forward", TOKENS, HIDDEN, HIDDEN // RANKS),
-        product("up, gelu", "forward", TOKENS, INNER, HIDDEN, finish("gelu", INNER, 4), more=2 * TOKENS * INNER),
+        product("up, gelu", "forward", TOKENS, INNER, HIDDEN, more=2 * TOKENS * INNER),
         product("down", "forward", TOKENS, HIDDEN, INNER),
-        Operation("residual", "forward", 0, 6 * stream, (Work("elementwise_kernel<ResidualElement<bf16>>", stream, 4, 2),)),
-        product("down, dx and gelu'", "backward", TOKENS, INNER, HIDDEN,
-                (Work("elementwise_kernel<FinishGradientElement<bf16, gelu>>", TOKENS * INNER, 6, 2),),
-                more=2 * TOKENS * INNER),
+        Operation("residual", "forward", 0, 6 * stream, (Work("strips_kernel<8, ResidualElement<bf16>>", stream, 4, 2),)),
+        product("down, dx and gelu'", "backward", TOKENS, INNER, HIDDEN, more=2 * TOKENS * INNER),
         product("down, dw", "backward", HIDDEN, INNER, TOKENS, accumulates=True),
         product("up, dx", "backward", TOKENS, HIDDEN, INNER),
         product("up, dw", "backward", INNER, HIDDEN, TOKENS, accumulates=True),
@@ -94,7 +88,7 @@ def operations():
                   column_sums("BiasGradient<bf16>", TOKENS, QKV, 2)),
         Operation("norms", "backward", 0, 2 * 10 * stream, gradients * 2 + (backward, backward)),
         Operation("AdamW (a data rank's eighth)", "optimizer", 0, 30 * WEIGHTS // DATA_RANKS,
-                  (Work("elementwise_kernel<AdamWElement>", WEIGHTS // DATA_RANKS, 16, 14),)),
+                  (Work("strips_kernel<8, AdamWElement>", WEIGHTS // DATA_RANKS, 16, 14),)),
     ]
 
 
