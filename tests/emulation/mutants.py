@@ -35,6 +35,7 @@ MUTANTS = [
     ("residual.cuh: dropout", "place == 2 ? words[2]", "place == 2 ? words[1]", "layers"),
     ("common.cuh: reduce", "if (threadIdx.y > 0 || column >= columns) return;", "if (threadIdx.y > 0) return;", "layers"),
     ("norm.cu", "(values[i] - mean) * (values[i] - mean)", "values[i] * values[i]", "layers"),
+    ("strips.cuh: dropout", "(i - row * across) * width;", "(i - row * across + 1) * width;", "layers"),
     ("norm.cu", "op.stats[2 * row + 1] = inverse", "op.stats[2 * row + 2] = inverse", "layers"),
     ("attention.cuh: attention", "first + row < extents.t ?", "first + row <= extents.t ?", "attention"),
     ("attention.cuh: attention", "if (token >= extents.t) continue;", "if (token > extents.t) continue;", "attention"),

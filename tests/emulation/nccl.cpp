@@ -9,7 +9,6 @@
 // COXSWAIN_EMULATED_NCCL: "hang:N" (this process's Nth operation never ends), "error:N" (nor does it, and the
 // communicator sees an error of another rank), "no-start" (no communicator can be made).
 #include <nccl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -36,16 +35,6 @@ struct ncclComm {
 
 namespace cuda_emulation {
 namespace {
-
-// By which two ranks on one GPU are known. A launcher may have given each rank one of its own, by its number on the
-// node or, as Slurm does, without any.
-int gpu_of_node() {
-  if (std::getenv("SLURM_GPUS_PER_TASK") != nullptr) return -static_cast<int>(getpid());
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  for (int skipped = 0; visible != nullptr && skipped < current_device(); ++skipped)
-    if ((visible = std::strchr(visible, ',')) != nullptr) ++visible;
-  return visible != nullptr ? std::atoi(visible) : current_device();
-}
 
 // What one end of a ring is asked for.
 struct Piece {
@@ -190,6 +179,16 @@ ncclResult_t add(ncclComm* communicator, cudaStream_t stream, const std::vector<
   return ncclGroupEnd();
 }
 
+// The number of this process's GPU on its node: a launcher may show each process one of its own.
+int gpu(int rank) {
+  if (std::getenv("SLURM_GPUS_PER_TASK") != nullptr) return rank;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr) return current_device();
+  std::string rest = visible;
+  for (int left = current_device(); left > 0; --left) rest = rest.substr(std::min(rest.find(','), rest.size() - 1) + 1);
+  return std::atoi(rest.c_str());
+}
+
 char* bytes_of(const void* memory) { return static_cast<char*>(const_cast<void*>(memory)); }
 
 }  // namespace
@@ -227,7 +226,7 @@ ncclResult_t ncclCommInitRank(ncclComm_t* communicator, int size, ncclUniqueId i
   if (planned().kind == "no-start") return ncclSystemError;
   if (size < 1 || rank < 0 || rank >= size) return ncclInvalidArgument;
   auto made = std::make_unique<ncclComm>();
-  if (!made->rings.open(identity.internal, size, rank, gpu_of_node())) return ncclInvalidUsage;  // two ranks on a GPU
+  if (!made->rings.open(identity.internal, size, rank, gpu(rank))) return ncclInvalidUsage;  // two ranks on a GPU
   *communicator = made.release();
   return ncclSuccess;
 }

@@ -61,7 +61,7 @@ class Nccl : public ::testing::TestWithParam<std::uint64_t> {
   }
 
   const std::unique_ptr<Backend> backend_;
-  const std::unique_ptr<Communicator> group_ = make_nccl_communicator(world(), *backend_, 60);
+  const std::unique_ptr<Communicator> group_ = make_nccl_communicator(world(), *backend_, 30);
   const int rank_, size_;
 };
 

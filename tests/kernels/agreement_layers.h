@@ -171,6 +171,7 @@ inline std::vector<AgreementCase> layer_cases() {
   }
   cases.push_back(residual_case(3, 7, 0.25f));
   cases.push_back(residual_case(2, 261, 0));
+  cases.push_back(residual_case(4, 264, 0.25f));  // rows that move sixteen bytes at a time
   for (const auto& [m, f] : {std::pair(1, 1), std::pair(3, 87), std::pair(2, 512)}) cases.push_back(gated_case(m, f));
   cases.push_back(rotary_case(2, 5, 3, 2));
   cases.push_back(rotary_case(1, 3, 2, 80));

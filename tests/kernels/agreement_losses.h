@@ -124,7 +124,8 @@ inline AgreementCase sample_case(std::int64_t m, std::int64_t shards, std::int64
 
 inline std::vector<AgreementCase> loss_cases() {
   std::vector<AgreementCase> cases;
-  for (const auto& [m, columns, padding] : {std::tuple(1, 3, 1), std::tuple(7, 257, 7), std::tuple(3, 1030, 5)})
+  for (const auto& [m, columns, padding] :
+       {std::tuple(1, 3, 1), std::tuple(7, 257, 7), std::tuple(3, 1030, 5), std::tuple(2, 96, 7)})
     cases.push_back(cross_entropy_case(m, columns, padding));
   for (const std::int64_t rows : {1, 257, 600}) cases.push_back(token_losses_case(rows));
   cases.push_back(ranking_case(1, 2));

@@ -84,7 +84,7 @@ inline std::vector<AgreementCase> memory_cases() {
   std::vector<AgreementCase> cases;
   cases.push_back(copy_case(1, 1));
   cases.push_back(copy_case(5, 67));
-  for (const std::int64_t n : {1, 7, 1027, 1036, 1040}) {
+  for (const std::int64_t n : {1, 7, 1027, 1036, 1040}) {  // the last two move sixteen bytes at a time
     cases.push_back(add_case(n));
     cases.push_back(sums_case(n, 256));
     cases.push_back(adamw_case(n));

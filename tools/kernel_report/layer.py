@@ -59,8 +59,8 @@ def column_sums(pattern, rows, columns, loads):
 def operations():
     stream, activations = ROWS * HIDDEN, TOKENS * HIDDEN
     attention = 2 * TOKENS * HEADS * HEAD
-    norm = Work("residual_norm_kernel<bf16, 1>", stream, 6, 4)
-    backward = Work("norm_gradient_kernel<bf16, 1>", stream, 8, 2)
+    norm = Work("residual_norm_kernel<bf16, true>", stream, 6, 4)
+    backward = Work("norm_gradient_kernel<bf16, true>", stream, 8, 2)
     gradients = column_sums("ScaleGradient<bf16>", ROWS, HIDDEN, 4) + column_sums("ShiftGradient<bf16>", ROWS, HIDDEN, 2)
     return [
         Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
