@@ -54,14 +54,15 @@ inline AgreementCase adamw_case(std::int64_t n) {
                  first = t.input<float>({n}, 3, 0.1);
             auto second = t.input<float>({n}, 4, 0.01);
             for (float& value : second.values()) value = std::abs(value);
-            Host<bf16> working({n});
+            Host<bf16> working({n % 8 == 4 ? 0 : n});  // where there is none, all rows may be wide and have a tail
             AdamWStep step;
             step.learning_rate = 1e-2f, step.weight_decay = 0.1f, step.gradient_scale = 0.7f, step.step = 3;
-            t.backend.adamw({gradient, master, first, second, working, step});
+            const TensorView rounded = working.size() > 0 ? working.view() : TensorView();
+            t.backend.adamw({gradient, master, first, second, rounded, step});
             t.output("master", master);
             t.output("moment1", first);
             t.output("moment2", second);
-            t.output("working", working);
+            if (working.size() > 0) t.output("working", working);
           },
           {}};
 }
@@ -83,7 +84,7 @@ inline std::vector<AgreementCase> memory_cases() {
   std::vector<AgreementCase> cases;
   cases.push_back(copy_case(1, 1));
   cases.push_back(copy_case(5, 67));
-  for (const std::int64_t n : {1, 7, 1027, 1024}) {  // the last moves sixteen bytes at a time
+  for (const std::int64_t n : {1, 7, 1027, 1036, 1040}) {  // the last two move sixteen bytes at a time
     cases.push_back(add_case(n));
     cases.push_back(sums_case(n, 256));
     cases.push_back(adamw_case(n));
