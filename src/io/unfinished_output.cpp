@@ -30,12 +30,13 @@ std::string joined(const std::vector<std::string>& lines) {
 UnfinishedOutput::UnfinishedOutput(Communicator& world, std::filesystem::path path, const std::string& of)
     : world_(world), path_(std::move(path)), of_(of) {}
 
-std::vector<std::string> UnfinishedOutput::take(std::size_t records_a_step) {
+std::vector<std::string> UnfinishedOutput::take(std::int64_t records_a_step, std::int64_t steps_done) {
   const std::string text = from_rank_0(world_, "unfinished output", [&] {
     create_folder(path_.parent_path());
     std::vector<std::string> lines = whole_lines(read_text_file(path_));
     if (lines.empty() || lines.front() != of_) lines = {of_};
-    lines.resize(1 + (lines.size() - 1) / records_a_step * records_a_step);
+    const std::int64_t steps = std::min(steps_done, (std::ssize(lines) - 1) / records_a_step);
+    lines.resize(static_cast<std::size_t>(1 + steps * records_a_step));
     replace_text_file(path_, joined(lines));
     file_.emplace(path_);
     lines.erase(lines.begin());

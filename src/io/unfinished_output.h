@@ -6,7 +6,7 @@
 // Collective over the world.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -22,8 +22,9 @@ class UnfinishedOutput {
   // `of` is one line without its end.
   UnfinishedOutput(Communicator& world, std::filesystem::path path, const std::string& of);
 
-  // The records of whole steps, of so many records each, on every rank; the file forgets the others.
-  std::vector<std::string> take(std::size_t records_a_step);
+  // The records of whole steps, of so many records each, on every rank; the file forgets the others. Of steps_done at
+  // most, as rank 0 says: a kill may have come before the step's line of metrics.jsonl.
+  std::vector<std::string> take(std::int64_t records_a_step, std::int64_t steps_done);
   void append(const std::string& records);  // those of one step, each with the end of its line; they reach the disk
   void remove();                            // the run has finished
 

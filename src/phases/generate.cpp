@@ -11,6 +11,7 @@
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
 #include "io/fingerprint.h"
+#include "io/run_history.h"
 
 namespace coxswain {
 
@@ -150,7 +151,7 @@ void Generate::go_on(const std::string& weights, Log& log) {
   if (total_steps() <= 1) return;
   unfinished_ = std::make_unique<UnfinishedOutput>(context_.grid.world(), config_.run.directory + "/unfinished.jsonl",
                                                    identity(weights));
-  const auto known = unfinished_->take(static_cast<std::size_t>(requests_a_step()));
+  const auto known = unfinished_->take(requests_a_step(), read_run_history(config_.run.directory).step());
   for (const std::string& line : known) {
     responses_.push_back(parsed(line));
     kept_tokens_ += std::ssize(responses_.back().tokens);

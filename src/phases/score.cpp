@@ -14,6 +14,7 @@
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
 #include "io/fingerprint.h"
+#include "io/run_history.h"
 
 namespace coxswain {
 
@@ -97,7 +98,8 @@ void Score::go_on(const std::string& weights, Log& log) {
   unfinished_ = std::make_unique<UnfinishedOutput>(
       world_, config_.run.directory + "/unfinished.jsonl",
       fmt::format("scores by {} of {}, {} at once", weights, hash, config_.batch.global));
-  for (const std::string& line : unfinished_->take(static_cast<std::size_t>(config_.batch.global)))
+  for (const std::string& line :
+       unfinished_->take(config_.batch.global, read_run_history(config_.run.directory).step()))
     scores_.push_back(std::stod(line));
   step_ = std::ssize(scores_) / config_.batch.global;
   for (std::size_t i = 0; i < scores_.size(); ++i) kept_tokens_ += std::ssize(sequences_[i]);

@@ -17,14 +17,14 @@ using testing::IsEmpty;
 
 class UnfinishedOutputTest : public testing::Test {
  protected:
-  std::vector<std::string> take(const std::string& of, std::size_t records_a_step) {
+  std::vector<std::string> take(const std::string& of, std::int64_t records_a_step, std::int64_t steps_done = 9) {
     const auto world = make_planned_communicator(0, 1);
-    return UnfinishedOutput(*world, path, of).take(records_a_step);
+    return UnfinishedOutput(*world, path, of).take(records_a_step, steps_done);
   }
   void write(const std::string& of, const std::vector<std::string>& steps) {
     const auto world = make_planned_communicator(0, 1);
     UnfinishedOutput output(*world, path, of);
-    output.take(1);
+    output.take(1, 9);
     for (const std::string& step : steps) output.append(step);
   }
 
@@ -38,6 +38,12 @@ TEST_F(UnfinishedOutputTest, GoesOnBehindWholeSteps) {
   EXPECT_THAT(take("a", 2), ElementsAre("1", "2", "3", "4"));
   write("a", {"6\n7\n"});
   EXPECT_THAT(take("a", 2), ElementsAre("1", "2", "3", "4", "6", "7"));
+}
+
+TEST_F(UnfinishedOutputTest, AStepWithoutItsMetricsIsDoneAgain) {
+  write("a", {"1\n2\n", "3\n4\n"});
+  EXPECT_THAT(take("a", 2, 1), ElementsAre("1", "2"));
+  EXPECT_THAT(take("a", 2, 2), ElementsAre("1", "2")) << "the file has forgotten the others";
 }
 
 TEST_F(UnfinishedOutputTest, OfSomethingElseBeginsAnew) {
@@ -60,11 +66,11 @@ TEST_F(UnfinishedOutputTest, EveryRankKnowsAndEveryRankFails) {
   write("a", {"1\n", "2\n"});
   ThreadWorld::run(3, [&](Communicator& world) {
     UnfinishedOutput output(world, path, "a");
-    EXPECT_THAT(output.take(1), ElementsAre("1", "2"));
+    EXPECT_THAT(output.take(1, 9), ElementsAre("1", "2"));
     output.remove();
     EXPECT_EQ(read_text_file(path), "");
     UnfinishedOutput nowhere(world, "/proc/none/unfinished.jsonl", "a");
-    EXPECT_THROW(nowhere.take(1), Error);
+    EXPECT_THROW(nowhere.take(1, 9), Error);
   });
 }
 
