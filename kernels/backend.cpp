@@ -62,7 +62,8 @@ class Backend::Measure {
 
 void* Backend::allocate(std::size_t bytes) {
   const std::size_t size = pool_size(bytes);
-  Blocks& blocks = pool_[size];
+  Blocks& blocks = (in_recorded_work_ ? recorded_pool_ : pool_)[size];
+  if (in_recorded_work_) ++recorded_blocks_;
   void* memory = nullptr;
   if (!blocks.idle.empty()) {
     memory = blocks.idle.back();
@@ -88,7 +89,8 @@ void Backend::release(void* memory, std::size_t bytes) noexcept {
   if (memory == nullptr) return;
   downloads_.finish_reading(memory, bytes);
   const std::size_t size = pool_size(bytes);
-  pool_[size].idle.push_back(memory);
+  (in_recorded_work_ ? recorded_pool_ : pool_)[size].idle.push_back(memory);
+  if (in_recorded_work_) --recorded_blocks_;
   memory_.in_use -= size;
 }
 
@@ -111,12 +113,14 @@ void Backend::release_idle(std::size_t at_least) {
 
 void Backend::upload(const void* host, TensorView dst) {
   checks::transfer("upload", dst);
+  require_unrecorded("upload");
   before_change(dst);
   Measure(*this, "upload", 0, traffic(dst)).run([&] { do_upload(host, dst); });
 }
 
 void Backend::download(TensorView src, void* host) {
   checks::transfer("download", src);
+  require_unrecorded("download");
   Measure(*this, "download", 0, traffic(src)).run([&] { do_download(src, host); });
 }
 

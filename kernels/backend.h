@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "kernels/background_downloads.h"
+#include "kernels/recording.h"
 #include "kernels/view.h"
 
 namespace coxswain {
@@ -71,14 +72,6 @@ struct AdamWStep {
   float weight_decay = 0;    // decoupled: w -= learning_rate * weight_decay * w
   float gradient_scale = 1;  // clipping coefficient, applied to the gradient first
   std::int64_t step = 1;     // for the bias corrections, from 1
-};
-
-// What one operation has cost since the last reset.
-struct OperationCost {
-  std::int64_t calls = 0;
-  double flops = 0;    // of matrix products and attention; the others are bound by their traffic and count none
-  double bytes = 0;    // least memory traffic: every operand once
-  double seconds = 0;  // only when timing is on
 };
 
 // What memory is for. A block counts as what it was first taken from the system for.
@@ -282,7 +275,15 @@ class Backend {
   };
   void normal(const NormalFill& op);
 
-  // ---- work done, by operation name
+  // ---- work that is repeated. record() may repeat what an earlier call with this recording asked for instead of
+  // calling `work`, so every call must ask for the same operations on the same memory: what changes from call to call
+  // is uploaded before. Inside, nothing is uploaded, downloaded or kept, no run's state changes (see download_aside),
+  // and what is not the backend's own, communication, goes through apart(), which is called again each time.
+  virtual bool records() const { return false; }  // otherwise record() always calls
+  void record(Recording& recording, const std::function<void()>& work);
+  void apart(const std::function<void()>& work);
+
+  // ---- work done since the last reset, by operation name
   const std::map<std::string, OperationCost>& costs() const { return costs_; }
   void reset_costs() { costs_.clear(); }
   void set_timing(bool on) { timing_ = on; }
@@ -304,6 +305,10 @@ class Backend {
   virtual bool downloads_aside() const { return false; }
   virtual void begin_download_aside() {}  // before each, in the caller's thread
   virtual void do_download_aside(TensorView src, void* host) { do_download(src, host); }
+  // What is asked for between these two is kept and not done.
+  virtual void begin_keeping() {}
+  virtual std::unique_ptr<KeptOperations> end_keeping() { return nullptr; }
+  virtual void stop_keeping() noexcept {}  // after an error
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
@@ -346,14 +351,22 @@ class Backend {
   virtual void do_normal(const NormalFill& op) = 0;
 
  private:
+  friend class Recording;
   class Measure;   // counts one call, and times it when asked
+  class Recorder;  // of one call of record() that keeps what is asked for
   struct Blocks {  // of one size: those that wait for the next request, and how many there are in all
     std::vector<void*> idle;
     std::size_t count = 0;
   };
   void release_blocks(std::size_t size, Blocks& blocks) noexcept;
   void before_change(const TensorView& view) noexcept { downloads_.finish_reading(view.data, view.bytes()); }
+  void forget_recording() noexcept;
+  void require_unrecorded(const char* operation) const;
   std::map<std::size_t, Blocks> pool_;
+  std::map<std::size_t, Blocks> recorded_pool_;  // what recorded work takes and gives back, apart from all other memory
+  bool in_recorded_work_ = false;
+  int recordings_ = 0, recorded_blocks_ = 0;  // that live; that are taken at present
+  Recorder* recorder_ = nullptr;
   MemoryUse memory_;
   MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, OperationCost> costs_;

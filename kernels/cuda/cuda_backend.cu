@@ -80,7 +80,7 @@ class CudaBackend::Stream {
   cudaStream_t stream_ = nullptr;
 };
 
-CudaBackend::CudaBackend(int device) : device_(device) {
+CudaBackend::CudaBackend(int device, bool graphs) : device_(device), graphs_(graphs) {
   check_cuda(cudaSetDevice(device), "cudaSetDevice");
   stream_ = std::make_unique<Stream>();
   gemm_ = std::make_unique<Gemm>(stream_->get());
@@ -163,6 +163,8 @@ std::string missing_cuda_device(int device) {
          " to want one; start as many ranks a node as it has GPUs";
 }
 
-std::unique_ptr<Backend> make_cuda_backend(int device) { return std::make_unique<CudaBackend>(device); }
+std::unique_ptr<Backend> make_cuda_backend(int device, bool graphs) {
+  return std::make_unique<CudaBackend>(device, graphs);
+}
 
 }  // namespace coxswain

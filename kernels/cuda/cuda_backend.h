@@ -17,10 +17,11 @@ class PinnedDownload;
 
 class CudaBackend : public Backend {
  public:
-  explicit CudaBackend(int device);
+  CudaBackend(int device, bool graphs);
   ~CudaBackend() override;
   std::string name() const override { return "cuda"; }
   void synchronize() override;
+  bool records() const override { return graphs_; }
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
@@ -35,6 +36,9 @@ class CudaBackend : public Backend {
   bool downloads_aside() const override { return true; }
   void begin_download_aside() override;
   void do_download_aside(TensorView src, void* host) override;
+  void begin_keeping() override;
+  std::unique_ptr<KeptOperations> end_keeping() override;
+  void stop_keeping() noexcept override;
   void do_copy(TensorView src, TensorView dst) override;
   void do_fill(TensorView dst, double value) override;
   void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) override;
@@ -79,6 +83,7 @@ class CudaBackend : public Backend {
   class Stream;
 
   const int device_;
+  const bool graphs_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<PinnedDownload> aside_;

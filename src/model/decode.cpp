@@ -151,7 +151,9 @@ DecodeRows LanguageHead::decode(TensorView x, const DecodeBatch& batch) const {
   Communicator& group = context_.grid.tensor();
   if (group.size() == 1) return own;
   DecodeRows all = rows_of(context_.shards(), columns, DType::f32);
-  group.all_gather(own.view.flat(), all.view.reshape({group.size(), own.view.elements()}), "logits");
+  backend.apart([&group, from = own.view.flat(), to = all.view.reshape({group.size(), own.view.elements()})] {
+    group.all_gather(from, to, "logits");
+  });
   return all;
 }
 

@@ -109,7 +109,9 @@ class TreeExchange {
       for (std::size_t i = 0; i < own_.size() && theirs.size() > 0; ++i)
         outgoing.push_back({own_[i].slice(0, theirs.begin, theirs.size()), to});
     }
-    group_.exchange(incoming, outgoing, name_).wait();
+    if (size == 1) return;
+    backend_.apart(
+        [&group = group_, name = name_, incoming, outgoing] { group.exchange(incoming, outgoing, name).wait(); });
   }
 
   void add_up(TensorView out) {
@@ -241,7 +243,7 @@ void ordered_all_reduce(Backend& backend, Communicator& group, const std::vector
   const Range mine = wanted[static_cast<std::size_t>(group.rank())];
   const TensorView own = whole.slice(0, mine.begin, mine.size());
   tree.run(wanted, own);
-  group.all_gather_rows(own, whole, counts, name);
+  backend.apart([&group, own, whole, counts, name] { group.all_gather_rows(own, whole, counts, name); });
 }
 
 }  // namespace coxswain

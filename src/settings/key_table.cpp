@@ -211,7 +211,9 @@ void add_device(std::vector<Key>& keys) {
   SectionBuilder<DeviceConfig>(keys, "device", &Settings::device)
       .choice("kind", &DeviceConfig::kind,
               {{"auto", DeviceKind::automatic}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
-              {"", "processor that does the arithmetic", kFree});
+              {"", "processor that does the arithmetic", kFree})
+      .flag("graphs", &DeviceConfig::graphs,
+            {"", "a GPU keeps generation's steps as CUDA graphs; no: it is asked for each operation", kFree});
   using C = CommunicationConfig;
   SectionBuilder<C>(keys, "device", &Settings::communication)
       .choice("communication", &C::transport,
