@@ -4,6 +4,7 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/pinned_download.h"
+#include "kernels/cuda/pinned_upload.h"
 #include "kernels/device.h"
 
 namespace coxswain {
@@ -85,6 +86,7 @@ CudaBackend::CudaBackend(int device, bool graphs) : device_(device), graphs_(gra
   stream_ = std::make_unique<Stream>();
   gemm_ = std::make_unique<Gemm>(stream_->get());
   aside_ = std::make_unique<PinnedDownload>(device);
+  small_uploads_ = std::make_unique<PinnedUpload>();
 }
 
 CudaBackend::~CudaBackend() {
@@ -114,6 +116,7 @@ void CudaBackend::do_release(void* memory, std::size_t) noexcept { cudaFree(memo
 
 void CudaBackend::do_upload(const void* host, TensorView dst) {
   if (dst.bytes() == 0) return;
+  if (dst.bytes() <= PinnedUpload::kMost) return small_uploads_->copy(host, dst.data, dst.bytes(), stream());
   check_cuda(cudaMemcpyAsync(dst.data, host, dst.bytes(), cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
 }
 

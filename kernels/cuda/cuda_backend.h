@@ -14,6 +14,7 @@ namespace coxswain {
 
 class Gemm;
 class PinnedDownload;
+class PinnedUpload;
 
 class CudaBackend : public Backend {
  public:
@@ -87,6 +88,7 @@ class CudaBackend : public Backend {
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<PinnedDownload> aside_;
+  std::unique_ptr<PinnedUpload> small_uploads_;
 };
 
 }  // namespace coxswain

@@ -26,6 +26,7 @@ namespace {
 std::vector<std::unique_ptr<Capture>> captures;
 std::vector<std::unique_ptr<CUgraph_st>> graphs;
 std::vector<std::unique_ptr<CUgraphExec_st>> executables;
+std::size_t launches = 0;
 
 cudaError_t lose(Capture& capture, cudaError_t error) {
   capture.valid = false;
@@ -69,6 +70,8 @@ cudaError_t unsafe_call() {
   }
   return result;
 }
+
+std::size_t graph_launches() { return launches; }
 
 bool is_captured(cudaStream_t stream) { return stream != nullptr && stream->capture != nullptr; }
 
@@ -122,6 +125,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   const auto lock = lock_device();
   if (executable->destroyed) fail("a launch of a graph that was destroyed");
   if (is_captured(stream)) fail("a graph inside of a graph is not emulated");
+  ++launches;
   CUevent_st& launched = executable->launched;
   put(stream, Work{{}, &launched, launched.recorded});
   for (const std::size_t i : legal_order(executable->nodes)) enqueue(stream, executable->nodes[i].run);

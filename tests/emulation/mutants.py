@@ -144,7 +144,7 @@ MUTANTS = [
     ("reduce.cu", "  length = length < block - in_block ? length : block - in_block;\n", "", "memory"),
     ("reduce.cu", "piece < pieces_in_block; ++piece", "piece + 1 < pieces_in_block; ++piece", "memory"),
     ("cuda_backend.cu", "dim = rank - 1; dim > 0", "dim = rank - 1; dim > 1", "memory"),
-    ("cuda_backend.cu", "cudaMemcpyHostToDevice, stream())", "cudaMemcpyHostToDevice, nullptr)", "memory"),
+    ("pinned_upload.cu", "cudaMemcpyHostToDevice, stream)", "cudaMemcpyHostToDevice, nullptr)", "memory"),
     ("optimizer.cu", "rounded.store(working + first)", "rounded.store(working + first + 1)", "memory"),
     ("random.cu", "[index % 4]", "[index % 2]", "memory"),
 ]

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -129,6 +130,20 @@ TEST(Recording, WhatIsApartIsCalledEachTime) {
       EXPECT_EQ(y.value(), 4);
     }
   });
+}
+
+// A checkpoint downloads in a thread of its own.
+TEST(Recording, IsNotDisturbedByOtherThreads) {
+  const auto backend = make_backend(), other = make_backend();
+  const Floats x(*backend, 1), y(*backend, 0);
+  Tripling work{*backend, x, y};
+  Recording recording;
+  for (int i = 0; i < 3; ++i)
+    backend->record(recording, [&] {
+      std::thread([&other, i] { other->release(other->allocate(1000 << i), 1000 << i); }).join();
+      work();
+    });
+  EXPECT_EQ(y.value(), 3);
 }
 
 TEST(Recording, IsCutIntoOperationsWhereTheyAreTimed) {
