@@ -14,6 +14,7 @@
 #pragma GCC diagnostic pop
 #endif
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cpu/rows.h"
@@ -73,7 +74,7 @@ struct LanePair {
 };
 template <class T>
 COXSWAIN_INLINE LanePair<T> load_pair(const T* from, std::int64_t count = 2 * kLanes) {
-  return {load_lanes(from, count), load_lanes(from + kLanes, count - kLanes)};
+  return {load_lanes(from, count), load_lanes(from + kLanes, std::max<std::int64_t>(count - kLanes, 0))};
 }
 template <class T>
 COXSWAIN_INLINE void store_pair(const LanePair<T>& pair, Real<T>* to) {
