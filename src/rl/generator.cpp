@@ -75,16 +75,20 @@ int Generator::slots_per_group() const {
   return (config_.slots + groups - 1) / groups;
 }
 
-void Generator::reserve(const Sampling& sampling) {
+void Generator::reserve() {
   const ModelContext& context = model_.context();
   const int slots = slots_per_group() * context.grid.config().pipeline;
   for (int chunk = static_cast<int>(caches_.size()); chunk < model_.stages(); ++chunk)
     caches_.emplace_back(context, model_.stage(chunk).layers(), slots, config_.context);
-  if (pipeline_ && pipeline_->serves(sampling)) return;
+}
+
+DecodePipeline& Generator::pipeline_for(const Sampling& sampling) {
+  reserve();
+  if (pipeline_ && pipeline_->serves(sampling)) return *pipeline_;
   pipeline_.reset();
-  pipeline_ = std::make_unique<DecodePipeline>(
-      model_, caches_, sampling,
-      DecodePipeline::Capacity{std::int64_t{slots_per_group()} + config_.prompt_chunk, slots_per_group()});
+  const DecodePipeline::Capacity capacity{std::int64_t{slots_per_group()} + config_.prompt_chunk, slots_per_group()};
+  pipeline_ = std::make_unique<DecodePipeline>(model_, caches_, sampling, capacity);
+  return *pipeline_;
 }
 
 void Generator::release() {
@@ -111,12 +115,11 @@ std::vector<GeneratedResponse> Generator::respond(const std::vector<GenerationRe
                                                   const Sampling& sampling) {
   check(requests);
   sampling.check(model_.context().config.vocabulary);
-  reserve(sampling);
   const ProcessGrid& grid = model_.context().grid;
   const int groups = grid.config().pipeline;
   SlotSchedule schedule(requests, own_requests(requests.size(), grid), sampling,
                         {groups, slots_per_group(), config_.context, config_.prompt_chunk});
-  DecodePipeline& pipeline = *pipeline_;
+  DecodePipeline& pipeline = pipeline_for(sampling);
   std::vector<const PassPlan*> plans(static_cast<std::size_t>(groups), nullptr);
   for (bool working = true; working;) {
     working = false;
