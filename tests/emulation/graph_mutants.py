@@ -52,8 +52,8 @@ MUTANTS = [
     (PIPELINE, "if (y.view.data != to.data) context_.backend.copy(y, to);", ""),
     (PIPELINE, "  context_.backend.copy(from, copy);\n", ""),
     (GENERATOR, "  pipeline_.reset();\n  std::size_t", "  std::size_t"),
-    (SUM, "    backend_.apart(\n        [&group = group_, name = name_, incoming, outgoing] { group.exchange(incoming, outgoing, "
-     "name).wait(); });", "    group_.exchange(incoming, outgoing, name_).wait();"),
+    (SUM, "    backend_.apart(\n        [&group = group_, name = name_, incoming, outgoing] { "
+     "group.exchange(incoming, outgoing, name).wait(); });", "    group_.exchange(incoming, outgoing, name_).wait();"),
     ("kernels/cuda/pinned_upload.cu", 'check_cuda(cudaEventSynchronize(read), "cudaEventSynchronize");', ""),
     ("kernels/cuda/pinned_upload.cu", 'check_cuda(cudaEventRecord(read, stream), "cudaEventRecord");', ""),
     (STREAMS, "nodes.push_back({std::move(work), stream.nodes});", "nodes.push_back({std::move(work), {}});"),
