@@ -24,7 +24,8 @@ ENVIRONMENT = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "PRTE_MCA_rmaps_default
                "OMPI_MCA_pml": "ob1", "OMPI_MCA_ess_singleton_isolated": "1",
                # Of a job with an error mpirun lets two seconds pass before it ends: spmd_endings.sh and fault_test.py wait.
                "OMPI_MCA_odls_base_sigkill_timeout": "0",
-               "OMP_WAIT_POLICY": "passive"}  # threads that spin on shared cores: fifty times slower
+               # Threads that spin on shared cores: fifty times slower.
+               "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 if os.geteuid() == 0:
     ENVIRONMENT |= {f"{tool}_ALLOW_RUN_AS_ROOT{confirm}": "1" for tool in ("OMPI", "PRTE") for confirm in ("", "_CONFIRM")}
 
