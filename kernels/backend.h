@@ -116,6 +116,10 @@ class Backend {
   void download_aside(TensorView src, void* host, BackgroundDownloads::Done done);
   void finish_downloads() { downloads_.finish(); }
   double download_wait_seconds() const { return downloads_.waited_seconds(); }  // of all the waits above, so far
+  // For sums under way between ranks: copies, additions and transfers that are asked for while an Aside lives (below)
+  // begin when all that was asked for before is done, and go on beside what is asked for later. join_aside: what
+  // follows begins when they are done. They take no memory, and what they use is released after the join.
+  void join_aside();
   void copy(TensorView src, TensorView dst);  // same shape, any strides; converts the type
   void fill(TensorView dst, double value);
 
@@ -304,6 +308,9 @@ class Backend {
   virtual bool downloads_aside() const { return false; }
   virtual void begin_download_aside() {}  // before each, in the caller's thread
   virtual void do_download_aside(TensorView src, void* host) { do_download(src, host); }
+  virtual void begin_aside() {}  // where there is no other order than the calls', this is all
+  virtual void end_aside() noexcept {}
+  virtual void do_join_aside() {}
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
@@ -346,6 +353,7 @@ class Backend {
   virtual void do_normal(const NormalFill& op) = 0;
 
  private:
+  friend class Aside;
   class Measure;   // counts one call, and times it when asked
   struct Blocks {  // of one size: those that wait for the next request, and how many there are in all
     std::vector<void*> idle;
@@ -358,6 +366,7 @@ class Backend {
   MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, OperationCost> costs_;
   bool timing_ = false;
+  bool aside_ = false;
   BackgroundDownloads downloads_{[this](TensorView src, void* host) { do_download_aside(src, host); }};
 };
 
@@ -372,6 +381,24 @@ class MemoryScope {
  private:
   Backend& backend_;
   MemoryKind before_;
+};
+
+// What is asked for while it lives goes on aside: see Backend::join_aside.
+class Aside {
+ public:
+  explicit Aside(Backend& backend) : backend_(backend) {
+    backend_.begin_aside();
+    backend_.aside_ = true;
+  }
+  Aside(const Aside&) = delete;
+  Aside& operator=(const Aside&) = delete;
+  ~Aside() {
+    backend_.aside_ = false;
+    backend_.end_aside();
+  }
+
+ private:
+  Backend& backend_;
 };
 
 std::unique_ptr<Backend> make_cpu_backend();

@@ -57,6 +57,7 @@ MasterWeights::MasterWeights(Model& model) : model_(model) {
 }
 
 void MasterWeights::initialise(std::uint64_t seed) {
+  model_.await_values();
   for (const Slice& slice : slices_) {
     model_.context().backend.fill(slice.values, 0.0);
     for (const OwnedPart& part : slice.buffer->own_parts()) fill(slice, part, seed);
@@ -84,6 +85,7 @@ void MasterWeights::fill(const Slice& slice, const OwnedPart& part, std::uint64_
 }
 
 void MasterWeights::visit(Archive& archive) {
+  if (archive.reading()) model_.await_values();
   for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, "model", slice.values, archive);
   if (archive.reading()) round();
 }
@@ -93,12 +95,14 @@ void MasterWeights::load(Archive& archive, ScalarHead head) {
     return head == ScalarHead::required || !parameter.name.starts_with(kScorePrefix) ||
            archive.has("model/" + parameter.name);
   };
+  model_.await_values();
   for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, "model", slice.values, archive, wants);
   round();
 }
 
 void MasterWeights::edit(const std::string& parameter, const std::function<void(std::span<float>)>& change) {
   Backend& backend = model_.context().backend;
+  model_.await_values();
   for (const Slice& slice : slices_)
     for (const OwnedPart& part : slice.buffer->own_parts()) {
       if (part.unit->parameter->name != parameter) continue;
@@ -112,20 +116,19 @@ void MasterWeights::edit(const std::string& parameter, const std::function<void(
 }
 
 void MasterWeights::round() {
-  for (const Slice& slice : slices_)
+  for (const Slice& slice : slices_) {
     if (slice.memory) model_.context().backend.copy(slice.values, slice.working(0, slice.buffer->own_elements()));
-  gather();
+    gather(slice);
+  }
+  model_.await_values();
 }
 
-void MasterWeights::gather() {
-  for (const Slice& slice : slices_) {
-    const ParameterBuffer& buffer = *slice.buffer;
-    std::vector<std::int64_t> counts;
-    for (std::size_t rank = 0; rank + 1 < buffer.starts().size(); ++rank)
-      counts.push_back(buffer.starts()[rank + 1] - buffer.starts()[rank]);
-    const TensorView own = buffer.values().slice(0, buffer.own_start(), buffer.own_elements());
-    model_.context().grid.data().all_gather_rows(own, buffer.values(), counts, "updated weights");
-  }
+void MasterWeights::gather(const Slice& slice) {
+  ParameterBuffer& buffer = *slice.buffer;
+  std::vector<std::int64_t> counts;
+  for (std::size_t rank = 0; rank + 1 < buffer.starts().size(); ++rank)
+    counts.push_back(buffer.starts()[rank + 1] - buffer.starts()[rank]);
+  buffer.expect_values(model_.context().grid.data().begin_all_gather_rows(buffer.values(), counts, "updated weights"));
 }
 
 void visit_parts(const Model& model, const ParameterBuffer& buffer, const std::string& prefix, TensorView memory,

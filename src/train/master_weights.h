@@ -34,7 +34,8 @@ class MasterWeights {
   void load(Archive& archive, ScalarHead head = ScalarHead::may_be_missing);
   // Changes a small replicated parameter on the host, the same way on every rank that holds it; elsewhere does nothing.
   void edit(const std::string& parameter, const std::function<void(std::span<float>)>& change);
-  void gather();  // hands this rank's new working values to the other data ranks
+  // Begins to hand this rank's new working values to the other data ranks, and to take theirs: see Model::await_values.
+  void gather(const Slice& slice);
 
  private:
   void fill(const Slice& slice, const OwnedPart& part, std::uint64_t seed);
