@@ -97,6 +97,7 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
                       "sees at once ({}); shorten it or give less room to the response",
                       i + 1, prompts_[i].tokens.size(), wanted.max_new_tokens, longest + wanted.max_new_tokens));
   if (wanted.synthetic_prompts > 0) weights_.initialise(config_.run.seed);
+  generator_.reserve();  // here, since it is no part of a step
 }
 
 void Generate::load_weights(Archive& archive) {
