@@ -116,7 +116,7 @@ class Backend {
   void download_aside(TensorView src, void* host, BackgroundDownloads::Done done);
   void finish_downloads() { downloads_.finish(); }
   double download_wait_seconds() const { return downloads_.waited_seconds(); }  // of all the waits above, so far
-  // For sums under way between ranks: copies, additions and transfers that are asked for while an Aside lives (below)
+  // For sums under way between ranks: copies, additions and transfers that are asked for while an Aside lives (aside.h)
   // begin when all that was asked for before is done, and go on beside what is asked for later. join_aside: what
   // follows begins when they are done. They take no memory, and what they use is released after the join.
   void join_aside();
@@ -381,24 +381,6 @@ class MemoryScope {
  private:
   Backend& backend_;
   MemoryKind before_;
-};
-
-// What is asked for while it lives goes on aside: see Backend::join_aside.
-class Aside {
- public:
-  explicit Aside(Backend& backend) : backend_(backend) {
-    backend_.begin_aside();
-    backend_.aside_ = true;
-  }
-  Aside(const Aside&) = delete;
-  Aside& operator=(const Aside&) = delete;
-  ~Aside() {
-    backend_.aside_ = false;
-    backend_.end_aside();
-  }
-
- private:
-  Backend& backend_;
 };
 
 std::unique_ptr<Backend> make_cpu_backend();

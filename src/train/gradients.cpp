@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/aside.h"
 #include "parallel/ordered_reduce.h"
 
 namespace coxswain {
