@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <set>
 
 #include "base/deck.h"
@@ -25,16 +26,19 @@ namespace coxswain {
 namespace {
 
 // What the process holds beside its tensors: the program itself and its libraries, of which oneDNN comes into memory
-// with the first product. The rest comes with the steps: generated kernels, HDF5's and MPI's buffers (measured).
+// with the first product (generation has none of its own). The rest comes with the steps: generated kernels, HDF5's and
+// MPI's buffers (measured).
 std::size_t program_bytes(const Settings& settings) {
   constexpr std::int64_t kSize = 256;
-  constexpr std::size_t kLater = std::size_t{20} << 20;
-  make_cpu_backend()->library_product_seconds(LinearProduct::forward, settings.model.working_type(), kSize, kSize,
-                                              kSize);
+  const bool generates = settings.run.phase == "generate";
+  const std::size_t later = std::size_t{generates ? 6u : 20u} << 20;
+  if (!generates)
+    make_cpu_backend()->library_product_seconds(LinearProduct::forward, settings.model.working_type(), kSize, kSize,
+                                                kSize);
   std::ifstream file("/proc/self/statm");
   std::size_t pages = 0, resident = 0;
   file >> pages >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + kLater;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + later;
 }
 
 std::string host_name() {
@@ -111,6 +115,24 @@ std::string judge_text(const Settings& settings) {
                      byte_text(static_cast<double>(bytes)));
 }
 
+// What a phase that trains nothing works with; nothing for the others.
+std::optional<InferenceConfig> inference_config(const Settings& settings) {
+  const std::string& phase = settings.run.phase;
+  if (phase != "generate" && phase != "score" && phase != "evaluate") return std::nullopt;
+  InferenceConfig config;
+  config.model = settings.model;
+  config.grid = settings.grid;
+  config.length = std::min(settings.batch.length, settings.model.context);
+  if (phase != "generate") config.micro = settings.batch.micro;
+  if (phase == "generate" || (phase == "evaluate" && !settings.evaluate.prompts.empty()))
+    config.generator = GeneratorConfig{.slots = settings.generate.slots, .context = config.length};
+  if (phase != "evaluate") return config;
+  if (!settings.evaluate.reference.empty()) config.reference = settings.model;
+  if (!settings.evaluate.reward_model.empty()) config.judge = settings.reward_model;
+  config.judge_grid = settings.reward_grid;
+  return config;
+}
+
 }  // namespace
 
 Settings read_settings_together(const CommandLine& command, Communicator& world) {
@@ -140,6 +162,8 @@ std::string check_report(const Settings& settings) {
     const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
     return ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program);
   }
+  if (const auto inference = inference_config(settings))
+    return inference_plan_text(make_inference_plan(*inference), *inference, program);
   BatchConfig batch = settings.batch;
   if (settings.run.phase == "reward") {  // counts prompts there
     batch.global *= settings.reward.responses;

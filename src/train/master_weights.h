@@ -34,16 +34,17 @@ class MasterWeights {
   void load(Archive& archive, ScalarHead head = ScalarHead::may_be_missing);
   // Changes a small replicated parameter on the host, the same way on every rank that holds it; elsewhere does nothing.
   void edit(const std::string& parameter, const std::function<void(std::span<float>)>& change);
-  // Begins to hand this rank's new working values to the other data ranks, and to take theirs: see Model::await_values.
-  void gather(const Slice& slice);
 
  private:
-  void fill(const Slice& slice, const OwnedPart& part, std::uint64_t seed);
   void round();  // masters -> working values of this rank's slices, and gather
 
   Model& model_;
   std::vector<Slice> slices_;
 };
+
+// Begins to hand this rank's new working values of a buffer to the other data ranks, and to take theirs: see
+// Model::await_values.
+void gather_values(const Model& model, ParameterBuffer& buffer);
 
 // Shows the archive this rank's parts of `memory`, which is laid out like the slice: boxes of "prefix/NAME". Padding is
 // left out; of copies (replicated parameters, tied embeddings) one is written and all are read.

@@ -43,7 +43,7 @@ void Optimizer::step(const Gradients& gradients, double learning_rate, double gr
       op.step.weight_decay = part.unit->parameter->decay ? static_cast<float>(config_.weight_decay) : 0.0f;
       model_.context().backend.adamw(op);
     }
-    weights_.gather(slice);
+    gather_values(model_, *slice.buffer);
   }
 }
 
