@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <new>
+#include <stdexcept>
 
 #include "kernels/operation_checks.h"
 
@@ -61,6 +62,8 @@ class Backend::Measure {
 // ---- memory
 
 void* Backend::allocate(std::size_t bytes) {
+  // The pool hands out again what the other stream may be working on still.
+  if (aside_) throw std::logic_error("work that goes on aside takes no memory");
   const std::size_t size = pool_size(bytes);
   Blocks& blocks = (in_recorded_work_ ? recorded_pool_ : pool_)[size];
   if (in_recorded_work_) ++recorded_blocks_;
@@ -138,6 +141,11 @@ void Backend::download_aside(TensorView src, void* host, BackgroundDownloads::Do
     error = std::current_exception();
   }
   done(error);
+}
+
+void Backend::join_aside() {
+  if (aside_) throw std::logic_error("work that goes on aside cannot wait for itself");
+  do_join_aside();
 }
 
 void Backend::copy(TensorView src, TensorView dst) {

@@ -109,6 +109,10 @@ class Backend {
   void download_aside(TensorView src, void* host, BackgroundDownloads::Done done);
   void finish_downloads() { downloads_.finish(); }
   double download_wait_seconds() const { return downloads_.waited_seconds(); }  // of all the waits above, so far
+  // For sums under way between ranks: copies, additions and transfers that are asked for while an Aside lives (aside.h)
+  // begin when all that was asked for before is done, and go on beside what is asked for later. join_aside: what
+  // follows begins when they are done. They take no memory, and what they use is released after the join.
+  void join_aside();
   void copy(TensorView src, TensorView dst);  // same shape, any strides; converts the type
   void fill(TensorView dst, double value);
 
@@ -309,6 +313,9 @@ class Backend {
   virtual void begin_keeping() {}
   virtual std::unique_ptr<KeptOperations> end_keeping() { return nullptr; }
   virtual void stop_keeping() noexcept {}  // after an error
+  virtual void begin_aside() {}  // where there is no other order than the calls', this is all
+  virtual void end_aside() noexcept {}
+  virtual void do_join_aside() {}
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
@@ -352,6 +359,7 @@ class Backend {
 
  private:
   friend class Recording;
+  friend class Aside;
   class Measure;   // counts one call, and times it when asked
   class Recorder;  // of one call of record() that keeps what is asked for
   struct Blocks {  // of one size: those that wait for the next request, and how many there are in all
@@ -371,6 +379,7 @@ class Backend {
   MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, OperationCost> costs_;
   bool timing_ = false;
+  bool aside_ = false;
   BackgroundDownloads downloads_{[this](TensorView src, void* host) { do_download_aside(src, host); }};
 };
 

@@ -74,11 +74,21 @@ class CudaBackend::Stream {
   Stream() { check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
-  ~Stream() { cudaStreamDestroy(stream_); }
+  ~Stream() {
+    cudaStreamDestroy(stream_);
+    if (passed_ != nullptr) cudaEventDestroy(passed_);
+  }
   cudaStream_t get() const { return stream_; }
+  // What is put into this stream from now on begins when all that is in the other one is done.
+  void follow(const Stream& other) {
+    if (passed_ == nullptr) check_cuda(cudaEventCreateWithFlags(&passed_, cudaEventDisableTiming), "cudaEventCreate");
+    check_cuda(cudaEventRecord(passed_, other.stream_), "cudaEventRecord");
+    check_cuda(cudaStreamWaitEvent(stream_, passed_, 0), "cudaStreamWaitEvent");
+  }
 
  private:
   cudaStream_t stream_ = nullptr;
+  cudaEvent_t passed_ = nullptr;
 };
 
 CudaBackend::CudaBackend(int device, bool graphs) : device_(device), graphs_(graphs) {
@@ -90,12 +100,25 @@ CudaBackend::CudaBackend(int device, bool graphs) : device_(device), graphs_(gra
 }
 
 CudaBackend::~CudaBackend() {
-  cudaStreamSynchronize(stream());
+  if (side_) cudaStreamSynchronize(side_->get());
+  cudaStreamSynchronize(stream_->get());
   gemm_.reset();
   release_pool();  // waits for downloads
 }
 
-cudaStream_t CudaBackend::stream() const { return stream_->get(); }
+cudaStream_t CudaBackend::stream() const { return on_side_ ? side_->get() : stream_->get(); }
+
+void CudaBackend::begin_aside() {
+  if (!side_) side_ = std::make_unique<Stream>();
+  side_->follow(*stream_);
+  on_side_ = true;
+}
+
+void CudaBackend::end_aside() noexcept { on_side_ = false; }
+
+void CudaBackend::do_join_aside() {
+  if (side_) stream_->follow(*side_);
+}
 
 void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 

@@ -1,7 +1,8 @@
-// The CUDA implementation of the Backend contract: one GPU, one stream. One .cu for each .cpp of kernels/cpu.
+// The CUDA implementation of the Backend contract: one GPU, one stream, and a second one for what goes on aside. One
+// .cu for each .cpp of kernels/cpu.
 //
 // Operations are put into the stream and return; only download and synchronize wait. Memory that the pool hands out
-// again is safe to use at once, since all that works on it goes through the one stream.
+// again is safe to use at once, since all that works on it goes through the one stream: work aside takes none.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -27,7 +28,8 @@ class CudaBackend : public Backend {
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
   int device() const { return device_; }
-  cudaStream_t stream() const;  // of all this backend's work, for transfers to wait for it and it for them
+  // Of what this backend is asked for now, for transfers to wait for it and it for them.
+  cudaStream_t stream() const;
 
  protected:
   void* do_allocate(std::size_t bytes) override;
@@ -40,6 +42,9 @@ class CudaBackend : public Backend {
   void begin_keeping() override;
   std::unique_ptr<KeptOperations> end_keeping() override;
   void stop_keeping() noexcept override;
+  void begin_aside() override;
+  void end_aside() noexcept override;
+  void do_join_aside() override;
   void do_copy(TensorView src, TensorView dst) override;
   void do_fill(TensorView dst, double value) override;
   void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) override;
@@ -85,7 +90,8 @@ class CudaBackend : public Backend {
 
   const int device_;
   const bool graphs_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<Stream> stream_, side_;  // the second one from its first use on
+  bool on_side_ = false;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<PinnedDownload> aside_;
   std::unique_ptr<PinnedUpload> small_uploads_;

@@ -158,11 +158,11 @@ DecodeRows LanguageHead::decode(TensorView x, const DecodeBatch& batch) const {
 }
 
 DecodeRows Stage::decode(DecodeRows x, const DecodeBatch& batch, const KvCache& cache) {
-  if (embedding_) x = embedding_->decode(batch);
+  if (embedding_) x = use_embedding().decode(batch);
   for (std::size_t i = 0; i < layers_.size(); ++i)
-    x = layers_[i]->decode(std::move(x), batch, cache, static_cast<int>(i));
+    x = use_layer(i).decode(std::move(x), batch, cache, static_cast<int>(i));
   if (!head_) return x;
-  return dynamic_cast<const LanguageHead&>(*head_).decode(x, batch);
+  return dynamic_cast<const LanguageHead&>(use_head()).decode(x, batch);
 }
 
 }  // namespace coxswain

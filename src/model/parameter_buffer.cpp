@@ -17,7 +17,8 @@ ParameterBuffer::ParameterBuffer(const ModelContext& context, std::string name, 
     : context_(context),
       name_(std::move(name)),
       parameters_(std::move(parameters)),
-      data_rank_(context.grid.data_rank()) {
+      data_rank_(context.grid.data_rank()),
+      shared_values_(options.shared_values) {
   std::stable_partition(parameters_.begin(), parameters_.end(), [](const Parameter* p) { return p->is_sharded(); });
   lay_out(context);
   if (options.shared_values != nullptr) {
@@ -44,6 +45,7 @@ void ParameterBuffer::allocate_gradients(const ModelContext& context) {
 
 void ParameterBuffer::park() {
   if (!values_) return;
+  await_values();
   parked_.resize(values_view_.bytes());
   context_.backend.download(values_view_, parked_.data());
   values_.reset();

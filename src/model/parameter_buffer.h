@@ -41,8 +41,8 @@ struct OwnedPart {
 class ParameterBuffer {
  public:
   struct Options {
-    bool gradients = true;                           // none for models that are only looked at
-    const ParameterBuffer* shared_values = nullptr;  // same parameters, same place: only gradients are allocated
+    bool gradients = true;                     // none for models that are only looked at
+    ParameterBuffer* shared_values = nullptr;  // same parameters, same place: only gradients are allocated
   };
   // Points the parameters' `values` and `gradients` into memory of its own.
   ParameterBuffer(const ModelContext& context, std::string name, std::vector<Parameter*> parameters,
@@ -50,6 +50,9 @@ class ParameterBuffer {
 
   const std::string& name() const { return name_; }
   TensorView values() const { return values_view_; }  // working type [n]
+  // Values of other data ranks are on their way here; nothing may look at the values before await_values.
+  void expect_values(Request arrival) { arrival_ = std::move(arrival); }
+  void await_values() { (shared_values_ != nullptr ? shared_values_->arrival_ : arrival_).wait(); }
   bool owns_values() const { return static_cast<bool>(values_); }
   TensorView gradients() const { return gradients_; }  // f32 [n], or empty
   std::int64_t elements() const { return elements_; }
@@ -89,6 +92,8 @@ class ParameterBuffer {
   std::vector<std::byte> parked_;
   TensorView values_view_;
   Tensor replicated_partials_;  // f32 [S / P_t, replicated elements]; none with a single shard
+  ParameterBuffer* shared_values_;
+  Request arrival_;  // goes before the values
 };
 
 }  // namespace coxswain

@@ -115,6 +115,7 @@ std::vector<GeneratedResponse> Generator::respond(const std::vector<GenerationRe
                                                   const Sampling& sampling) {
   check(requests);
   sampling.check(model_.context().config.vocabulary);
+  model_.await_values();
   const ProcessGrid& grid = model_.context().grid;
   const int groups = grid.config().pipeline;
   SlotSchedule schedule(requests, own_requests(requests.size(), grid), sampling,

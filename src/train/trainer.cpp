@@ -54,9 +54,10 @@ void Trainer::run(const Work& work) {
       pipeline_.forward(work, task, recompute_, saved);
       if (model_.stage(task.chunk).is_last()) judge(work, task.micro_batch, saved);
     } else {
-      pipeline_.backward(task, output_gradients_[index], saved);
+      Stage::PartHook finished;
+      if (work.items[index].ends_shard) finished = [&](int part) { gradients_.finish_shard(task.chunk, part); };
+      pipeline_.backward(task, output_gradients_[index], saved, finished);
       if (model_.stage(task.chunk).is_last()) output_gradients_[index].reset();
-      if (work.items[index].ends_shard) gradients_.finish_shard(task.chunk);
     }
   }
   pipeline_.finish();
