@@ -18,6 +18,8 @@ Gradients::Gradients(Model& model) : model_(model) {
   for (std::size_t i = 0; i < model.buffers().size(); ++i)
     sums_.emplace_back(model.context().backend, grid.first_data_shard(), grid.local_data_shards(),
                        grid.config().data_shards);
+  for (const auto& buffer : model.buffers())
+    if (buffer.get() != model.tied_output()) counted_.push_back(buffer.get());
   shards_left_.assign(static_cast<std::size_t>(model.stages()), 0);
 }
 
@@ -77,35 +79,46 @@ void Gradients::sum_tied_uses() {
   context.backend.add(own, received, own);  // a sum of two has no order
 }
 
-void Gradients::add_unit_squares(const ParameterBuffer& buffer, std::vector<double>& unit_squares) {
+// Sums of squares of all blocks, one buffer's after the other's, those that this rank does not own 0. They are added up
+// on the device and come down together: the one time that a step waits for it, but for its losses.
+std::vector<double> Gradients::own_squares() const {
   const ModelContext& context = model_.context();
-  if (buffer.own_elements() == 0 && context.grid.data().size() == 1) return;
-  std::vector<double> block_squares(static_cast<std::size_t>(buffer.blocks()), 0.0);
-  const TensorView gradient = own_slice(buffer);
-  for (const OwnedPart& part : buffer.own_parts()) {
-    const ParameterUnit& unit = *part.unit;
-    const std::int64_t blocks = (part.rows + unit.block_rows - 1) / unit.block_rows;
-    const Tensor squares(context.backend, DType::f64, {blocks});
-    context.backend.sum_of_squares(gradient.slice(0, part.offset, part.elements()), unit.block_rows * unit.columns,
-                                   squares);
-    context.backend.download(squares, block_squares.data() + unit.first_block + part.first_row / unit.block_rows);
+  std::int64_t count = 0;
+  for (const ParameterBuffer* buffer : counted_) count += buffer->blocks();
+  std::vector<double> squares(static_cast<std::size_t>(count), 0.0);
+  const Tensor sums(context.backend, DType::f64, {count});
+  context.backend.fill(sums, 0.0);
+  std::int64_t first = 0;
+  for (const ParameterBuffer* buffer : counted_) {
+    const TensorView gradient = own_slice(*buffer);
+    for (const OwnedPart& part : buffer->own_parts()) {
+      const ParameterUnit& unit = *part.unit;
+      const std::int64_t blocks = (part.rows + unit.block_rows - 1) / unit.block_rows;
+      context.backend.sum_of_squares(
+          gradient.slice(0, part.offset, part.elements()), unit.block_rows * unit.columns,
+          sums.view().slice(0, first + unit.first_block + part.first_row / unit.block_rows, blocks));
+    }
+    first += buffer->blocks();
   }
-  context.grid.data().all_merge(block_squares, "squares of gradient blocks");
-  if (context.grid.data_rank() != 0) return;
-  for (const ParameterUnit& unit : buffer.units()) {
-    if (!unit.parameter->is_sharded() && context.grid.tensor_rank() != 0) continue;
-    double sum = 0;
-    for (std::int64_t block = 0; block < unit.blocks(); ++block)
-      sum += block_squares[static_cast<std::size_t>(unit.first_block + block)];
-    unit_squares[static_cast<std::size_t>(model_.unit_index(unit))] = sum;
-  }
+  context.backend.download(sums, squares.data());
+  return squares;
 }
 
 double Gradients::global_norm() {
+  const ProcessGrid& grid = model_.context().grid;
+  std::vector<double> block_squares = own_squares();
+  grid.data().all_merge(block_squares, "squares of gradient blocks");
   std::vector<double> unit_squares(static_cast<std::size_t>(model_.unit_count()), 0.0);
-  for (const auto& buffer : model_.buffers())
-    if (buffer.get() != model_.tied_output()) add_unit_squares(*buffer, unit_squares);
-  model_.context().grid.world().all_merge(unit_squares, "squares of gradients");
+  const double* squares = block_squares.data();
+  for (const ParameterBuffer* buffer : counted_) {
+    for (const ParameterUnit& unit : buffer->units()) {
+      if (grid.data_rank() != 0 || (!unit.parameter->is_sharded() && grid.tensor_rank() != 0)) continue;
+      double& sum = unit_squares[static_cast<std::size_t>(model_.unit_index(unit))];
+      for (std::int64_t block = 0; block < unit.blocks(); ++block) sum += squares[unit.first_block + block];
+    }
+    squares += buffer->blocks();
+  }
+  grid.world().all_merge(unit_squares, "squares of gradients");
   double sum = 0;
   for (const double square : unit_squares) sum += square;
   return std::sqrt(sum);

@@ -31,11 +31,12 @@ class Gradients {
   void sum_over_data();
   void sum_tied_uses();
   double global_norm();
-  void add_unit_squares(const ParameterBuffer& buffer, std::vector<double>& unit_squares);
+  std::vector<double> own_squares() const;
 
   Model& model_;
-  std::vector<TreeSum> sums_;     // one a buffer, in the model's order
-  std::vector<int> shards_left_;  // one a chunk: data shards that are not finished
+  std::vector<TreeSum> sums_;                    // one a buffer, in the model's order
+  std::vector<const ParameterBuffer*> counted_;  // in the norm: a tied embedding once
+  std::vector<int> shards_left_;                 // one a chunk: data shards that are not finished
 };
 
 }  // namespace coxswain
