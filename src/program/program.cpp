@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <set>
 
 #include "base/deck.h"
@@ -99,16 +100,57 @@ void read_reward_model(const std::string& path, const char* key, Communicator& w
 }
 
 // What a reward model that chooses among checkpoints takes beside the plan of the training.
-std::string judge_text(const Settings& settings) {
+std::size_t judge_bytes(const Settings& settings) {
   if (settings.run.phase != "sft" || settings.sft.choose != BestBy::reward || settings.reward_model.layers == 0)
-    return {};
+    return 0;
   const auto backend = make_counting_backend();
   const ProcessGrid grid = ProcessGrid::planned(settings.reward_grid, 0);
   const FrozenModel judge(settings.reward_model, grid, *backend);
-  const std::size_t bytes = backend->memory().taken_by_kind[static_cast<std::size_t>(MemoryKind::weights)];
+  return backend->memory().taken_by_kind[static_cast<std::size_t>(MemoryKind::weights)];
+}
+
+std::string judge_text(const Settings& settings, std::size_t bytes) {
+  if (bytes == 0) return {};
   return fmt::format("Judge      the reward model, {} parameters: {} of weights a rank beside that\n",
                      count_text(static_cast<double>(settings.reward_model.parameter_count())),
                      byte_text(static_cast<double>(bytes)));
+}
+
+struct CheckReport {
+  std::string text;
+  MachineNeed need;
+};
+
+CheckReport check_ppo(const Settings& settings) {
+  const std::size_t program = program_bytes(settings);  // before the plan takes memory for itself
+  const PpoModelConfig models = ppo_model_config(settings);
+  const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
+  CheckReport report{ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program), {}};
+  report.need.bytes = plan.largest().peak();
+  report.need.tensor = std::max(settings.grid.tensor, settings.reward_grid.tensor);
+  return report;
+}
+
+CheckReport check_training(const Settings& settings) {
+  const std::size_t program = program_bytes(settings);
+  BatchConfig batch = settings.batch;
+  if (settings.run.phase == "reward") {  // counts prompts there
+    batch.global *= settings.reward.responses;
+    batch.micro *= settings.reward.responses;
+  }
+  const Plan plan = make_plan(settings.model, batch, settings.optimizer, settings.grid);
+  const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
+  const std::size_t judge = judge_bytes(settings);
+  CheckReport report{
+      plan_text(plan, settings.model, batch, settings.grid, program, saves) + judge_text(settings, judge), {}};
+  for (const RankPlan& rank : plan.ranks) {
+    report.need.bytes = std::max(report.need.bytes, rank.total() - rank.checkpoint_bytes + judge);
+    report.need.flops = std::max(report.need.flops, rank.flops);
+  }
+  report.need.tensor = settings.grid.tensor;
+  report.need.bubble = plan.bubble;
+  report.need.tokens = plan.tokens_per_step;
+  return report;
 }
 
 }  // namespace
@@ -132,22 +174,22 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
   return settings;
 }
 
-std::string check_report(const Settings& settings) {
-  if (!uses_model(settings.run.phase)) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
-  const std::size_t program = program_bytes(settings);
-  if (settings.run.phase == "ppo") {
-    const PpoModelConfig models = ppo_model_config(settings);
-    const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
-    return ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program);
+int check_deck(const Settings& settings) {
+  std::optional<Machine> machine;
+  if (!settings.machine.file.empty()) machine = read_machine(settings.machine.file);
+  if (!uses_model(settings.run.phase)) {
+    fmt::print("phase {}: the deck is good\n", settings.run.phase);
+    return 0;
   }
-  BatchConfig batch = settings.batch;
-  if (settings.run.phase == "reward") {  // counts prompts there
-    batch.global *= settings.reward.responses;
-    batch.micro *= settings.reward.responses;
-  }
-  const Plan plan = make_plan(settings.model, batch, settings.optimizer, settings.grid);
-  const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
-  return plan_text(plan, settings.model, batch, settings.grid, program, saves) + judge_text(settings);
+  CheckReport report = settings.run.phase == "ppo" ? check_ppo(settings) : check_training(settings);
+  fmt::print("{}", report.text);
+  if (!machine) return 0;
+  report.need.ranks = settings.grid.ranks();
+  report.need.narrow = settings.model.precision == Precision::bf16;
+  fmt::print("{}", machine_text(*machine, report.need));
+  const std::string problem = machine_problem(*machine, report.need);
+  if (!problem.empty()) throw Error(ExitCode::usage, problem).on_this_rank();
+  return 0;
 }
 
 int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend) {
