@@ -14,6 +14,7 @@ namespace coxswain {
 
 class Gemm;
 class PinnedDownload;
+class PinnedUpload;
 
 class CudaBackend : public Backend {
  public:
@@ -21,6 +22,9 @@ class CudaBackend : public Backend {
   ~CudaBackend() override;
   std::string name() const override { return "cuda"; }
   void synchronize() override;
+  void* allocate_host(std::size_t bytes) override;
+  void release_host(void* memory) noexcept override;
+  void finish_uploads() override;
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
@@ -31,6 +35,7 @@ class CudaBackend : public Backend {
   void* do_allocate(std::size_t bytes) override;
   void do_release(void* memory, std::size_t bytes) noexcept override;
   void do_upload(const void* host, TensorView dst) override;
+  void do_begin_upload(const void* host, TensorView dst) override;
   void do_download(TensorView src, void* host) override;
   bool downloads_aside() const override { return true; }
   void begin_download_aside() override;
@@ -82,6 +87,7 @@ class CudaBackend : public Backend {
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<PinnedDownload> aside_;
+  std::unique_ptr<PinnedUpload> uploads_;
 };
 
 }  // namespace coxswain

@@ -40,13 +40,18 @@ Model::Model(const ModelContext& context, ModelUse use) : context_(context) {
   }
 }
 
-void Model::park() {
-  for (const auto& buffer : buffers_) buffer->park();
+void Model::park(bool changed) {
+  for (const auto& buffer : buffers_) buffer->park(changed);
+}
+
+void Model::begin_unpark() {
+  for (const auto& buffer : buffers_) buffer->begin_unpark();
+  if (tied_output_ != nullptr && tied_input_ != nullptr) tied_output_->share_values(*tied_input_);
 }
 
 void Model::unpark() {
-  for (const auto& buffer : buffers_) buffer->unpark();
-  if (tied_output_ != nullptr && tied_input_ != nullptr) tied_output_->share_values(*tied_input_);
+  begin_unpark();
+  context_.backend.finish_uploads();
 }
 
 std::vector<ParameterBuffer*> Model::buffers_of(int chunk) const {
