@@ -116,7 +116,7 @@ TEST(MachineText, SaysWhatThePlanMeansThere) {
   MachineNeed need = small_need();
   EXPECT_THAT(machine_text(h100(), need), HasSubstr("16 ranks, 8 a node, are 2 nodes"));
   EXPECT_THAT(machine_text(h100(), need), HasSubstr("39.00 GiB of 78.00 GiB on the largest rank (50 %"));
-  EXPECT_THAT(machine_text(h100(), need), HasSubstr("1 s a step, 1k tokens/s at most"));
+  EXPECT_THAT(machine_text(h100(), need), HasSubstr("1 s a step, 1.00k tokens/s at most"));
   EXPECT_THAT(machine_text(h100(), need), Not(HasSubstr("Warning")));
   need.bubble = 0.5;
   EXPECT_THAT(machine_text(h100(), need), HasSubstr("2 s a step, 500 tokens/s at most"));
