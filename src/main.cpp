@@ -7,6 +7,7 @@
 #include "parallel/communicator.h"
 #include "parallel/device_communicator.h"
 #include "phases/stop_signal.h"
+#include "program/check.h"
 #include "program/device_choice.h"
 #include "program/information.h"
 #include "program/program.h"

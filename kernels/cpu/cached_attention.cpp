@@ -15,7 +15,8 @@ namespace coxswain {
 namespace {
 
 constexpr std::int64_t kBlock = Backend::kCacheBlock;
-constexpr int kGroups = kBlock / kLanes;  // lanes in a block
+constexpr std::int64_t kPair = 2 * kLanes;
+constexpr int kPairs = kBlock / kPair;  // pairs of registers in a block
 
 template <class T>
 struct CachedHeads {
@@ -36,33 +37,36 @@ struct CachedHeads {
     std::copy_n(value, d, head_of(op.values, slot, group) + position * d);
   }
 
-  // scores[j] = scale q k_j of the block's 64 keys
-  void score_block(const R* query, const T* keys, R* scores) const {
-    Lanes<R> sums[kGroups];
-    for (Lanes<R>& sum : sums) sum = all_lanes(R(0));
+  // scores[j] = scale q k_j of the block's 64 keys; asks for as much memory from `soon` on.
+  void score_block(const R* query, const T* keys, const T* soon, R* scores) const {
+    LanePair<T> sums[kPairs];
+    for (LanePair<T>& sum : sums) sum = {all_lanes(R(0)), all_lanes(R(0))};
     for (std::int64_t c = 0; c < d; ++c) {
       const Lanes<R> factor = all_lanes(query[c]);
-#pragma GCC unroll 4
-      for (int i = 0; i < kGroups; ++i)
-        sums[i] = multiply_add(factor, load_lanes(keys + c * kBlock + i * kLanes), sums[i]);
+      prefetch(soon + c * kBlock);
+#pragma GCC unroll 2
+      for (int i = 0; i < kPairs; ++i)
+        sums[i] = multiply_add(factor, load_pair(keys + c * kBlock + i * kPair), sums[i]);
     }
-#pragma GCC unroll 4
-    for (int i = 0; i < kGroups; ++i) store_lanes(sums[i], scores + i * kLanes);
+#pragma GCC unroll 2
+    for (int i = 0; i < kPairs; ++i) store_pair(sums[i], scores + i * kPair);
   }
 
-  // out[c ... c + 64) = sum_j weights[j] values[j]: even and odd keys apart, so that additions overlap.
-  void weigh(const R* weights, const T* values, std::int64_t first, std::int64_t count, std::int64_t columns, R inverse,
-             T* out) const {
-    Lanes<R> even[kGroups], odd[kGroups];
-    for (Lanes<R>& sum : even) sum = all_lanes(R(0));
-    for (Lanes<R>& sum : odd) sum = all_lanes(R(0));
-    const auto add_row = [&](Lanes<R> * sums, std::int64_t j) __attribute__((always_inline)) {
+  // out[c ... c + 64) = sum_j weights[j] values[j]: even and odd keys apart, so that additions overlap. Asks for as
+  // much memory from `soon` on as the last 64 values take.
+  void weigh(const R* weights, const T* values, const T* soon, std::int64_t first, std::int64_t count,
+             std::int64_t columns, R inverse, T* out) const {
+    LanePair<T> even[kPairs], odd[kPairs];
+    for (LanePair<T>& sum : even) sum = {all_lanes(R(0)), all_lanes(R(0))};
+    for (LanePair<T>& sum : odd) sum = {all_lanes(R(0)), all_lanes(R(0))};
+    const auto add_row = [&](LanePair<T> * sums, std::int64_t j) __attribute__((always_inline)) {
       const Lanes<R> factor = all_lanes(weights[j]);
       const T* row = values + j * d;
-#pragma GCC unroll 4
-      for (int i = 0; i < kGroups; ++i)
-        if (i * kLanes < columns)
-          sums[i] = multiply_add(factor, load_lanes(row + i * kLanes, columns - i * kLanes), sums[i]);
+      prefetch(j + kBlock < count ? row + kBlock * d : soon + (j + kBlock - count) * d);
+#pragma GCC unroll 2
+      for (int i = 0; i < kPairs; ++i)
+        if (i * kPair < columns)
+          sums[i] = multiply_add(factor, load_pair(row + i * kPair, columns - i * kPair), sums[i]);
     };
     std::int64_t j = first;
     for (; j + 2 <= count; j += 2) {
@@ -71,27 +75,40 @@ struct CachedHeads {
     }
     if (j < count) add_row(even, j);
     R results[kBlock];
-    for (int i = 0; i < kGroups; ++i) store_lanes(add(even[i], odd[i]), results + i * kLanes);
+    for (int i = 0; i < kPairs; ++i) store_pair(add(even[i], odd[i]), results + i * kPair);
     for (std::int64_t c = 0; c < columns; ++c) put(out[c], results[c] * inverse);
   }
 
-  void attend(std::int64_t row, std::int64_t head, R* query, R* scores) const {
+  // 64 values, which may lie beyond the end of the memory.
+  static void prefetch(const T* values) {
+    constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < kBlock; i += kLine) __builtin_prefetch(values + i, 0, 2);
+  }
+
+  const T* keys_of(std::int64_t row, std::int64_t head) const {
+    return head_of(op.keys, op.slots.as<std::int32_t>()[row], head / (heads / groups));
+  }
+
+  // `next`: where the keys lie that will be wanted next.
+  void attend(std::int64_t row, std::int64_t head, const T* next, R* query, R* scores) const {
     const std::int64_t slot = op.slots.as<std::int32_t>()[row], position = op.positions.as<std::int32_t>()[row];
     const std::int64_t group = head / (heads / groups), count = position + 1;
     const std::int64_t first = op.band > 0 ? std::max<std::int64_t>(count - op.band, 0) : 0;
     const T* q = op.q.as<T>() + row * op.q.strides[0] + head * op.q.strides[1];
     for (std::int64_t c = 0; c < d; ++c) query[c] = load(q[c]) * static_cast<R>(op.scale);
-    const T* keys = head_of(op.keys, slot, group);
-    for (std::int64_t block = first / kBlock * kBlock; block < count; block += kBlock)
-      score_block(query, keys + block * d, scores + block);
+    const T *keys = keys_of(row, head), *values = head_of(op.values, slot, group);
+    for (std::int64_t block = first / kBlock * kBlock; block < count; block += kBlock) {
+      const T* soon = block + kBlock < count ? keys + (block + kBlock) * d : values + first * d;
+      score_block(query, keys + block * d, soon, scores + block);
+    }
     R* seen = scores + first;
     const R highest =
         lane_max<R>(count - first, -std::numeric_limits<R>::infinity(), [=](std::int64_t j) { return seen[j]; });
     const R sum = lane_sum<R>(count - first, [=](std::int64_t j) { return seen[j] = exp_fast(seen[j] - highest); });
     T* out = op.out.as<T>() + row * op.out.strides[0] + head * op.out.strides[1];
-    const T* values = head_of(op.values, slot, group);
     for (std::int64_t c = 0; c < d; c += kBlock)
-      weigh(scores, values + c, first, count, std::min(kBlock, d - c), R(1) / sum, out + c);
+      weigh(scores, values + c, next + c, first, count, std::min(kBlock, d - c), R(1) / sum, out + c);
   }
 };
 
@@ -113,8 +130,10 @@ void cached_attention(Backend& backend, const Backend::CachedAttention& op) {
 #pragma omp for schedule(dynamic)
     for (std::int64_t item = 0; item < chunks * work.heads; ++item) {
       const std::int64_t first = item / work.heads * chunk;
-      for (std::int64_t row = first; row < std::min(rows, first + chunk); ++row)
-        work.attend(row, item % work.heads, scores + context, scores);
+      for (std::int64_t row = first; row < std::min(rows, first + chunk); ++row) {
+        const T* next = work.keys_of(std::min(row + 1, rows - 1), item % work.heads);
+        work.attend(row, item % work.heads, next, scores + context, scores);
+      }
     }
   }
 }

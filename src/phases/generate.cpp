@@ -66,10 +66,10 @@ GeneratedResponse parsed(const std::string& record) {
 
 Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
-      context_{backend, grid, config_.model},
-      model_(context_, ModelUse::inference),
-      weights_(model_),
-      generator_(model_, {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}),
+      world_(grid.world()),
+      model_(config.model, grid, backend),
+      generator_(model_.model(),
+                 {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}),
       tokenizer_(make_tokenizer(config_.data)),
       chat_(config_.chat, *tokenizer_),
       chats_(is_json(config_.generate.prompts)) {
@@ -96,12 +96,13 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
           fmt::format("prompt {} has {} tokens, which with [generate] max_new_tokens = {} is more than the model "
                       "sees at once ({}); shorten it or give less room to the response",
                       i + 1, prompts_[i].tokens.size(), wanted.max_new_tokens, longest + wanted.max_new_tokens));
-  if (wanted.synthetic_prompts > 0) weights_.initialise(config_.run.seed);
+  if (wanted.synthetic_prompts > 0) model_.initialise(config_.run.seed);
+  generator_.reserve();  // here, since it is no part of a step
 }
 
 void Generate::load_weights(Archive& archive) {
   visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  weights_.visit(archive);
+  model_.load(archive);
 }
 
 std::int64_t Generate::requests() const { return std::ssize(prompts_) * config_.generate.samples; }
@@ -149,8 +150,8 @@ std::string Generate::identity(const std::string& weights) const {
 
 void Generate::go_on(const std::string& weights, Log& log) {
   if (total_steps() <= 1) return;
-  unfinished_ = std::make_unique<UnfinishedOutput>(context_.grid.world(), config_.run.directory + "/unfinished.jsonl",
-                                                   identity(weights));
+  unfinished_ =
+      std::make_unique<UnfinishedOutput>(world_, config_.run.directory + "/unfinished.jsonl", identity(weights));
   const auto known = unfinished_->take(requests_a_step(), read_run_history(config_.run.directory).step());
   for (const std::string& line : known) {
     responses_.push_back(parsed(line));
@@ -186,7 +187,7 @@ std::string Generate::text_of(const GeneratedResponse& response) const {
 }
 
 void Generate::finish() {
-  if (!config_.generate.output.empty() && context_.grid.world().rank() == 0) write_output();
+  if (!config_.generate.output.empty() && world_.rank() == 0) write_output();
   if (unfinished_) unfinished_->remove();
 }
 

@@ -15,7 +15,7 @@
 #include "phases/config.h"
 #include "phases/phase.h"
 #include "rl/generator.h"
-#include "train/master_weights.h"
+#include "train/frozen_model.h"
 
 namespace coxswain {
 
@@ -57,9 +57,8 @@ class Generate final : public Phase {
   std::string text_of(const GeneratedResponse& response) const;
 
   GeneratePhaseConfig config_;
-  ModelContext context_;
-  Model model_;
-  MasterWeights weights_;
+  Communicator& world_;
+  FrozenModel model_;
   Generator generator_;
   std::unique_ptr<Tokenizer> tokenizer_;
   ChatFormat chat_;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <string_view>
 
 #include "io/terminal.h"
 
@@ -17,15 +19,19 @@ std::string byte_text(double bytes) {
 
 namespace {
 
-std::string summary_text(const Plan& plan, const ModelConfig& model, const BatchConfig& batch, const GridConfig& grid) {
-  std::string text;
-  text += fmt::format("Model      {}: {} layers x {} hidden, {} heads of {}, vocabulary {}, {}\n", model.preset,
-                      model.layers, model.hidden, model.heads, model.head_size, model.vocabulary,
-                      model.precision == Precision::bf16 ? "bf16" : "fp32");
-  text += fmt::format("Parameters {} ({})\n", count_text(static_cast<double>(plan.parameters)), plan.parameters);
-  text += fmt::format("Grid       {} ranks = tensor {} x pipeline {} x data {}; {} tensor shards, {} data shards\n",
-                      grid.ranks(), grid.tensor, grid.pipeline, grid.data, grid.tensor_shards, grid.data_shards);
-  text +=
+std::string model_text(const ModelConfig& model, const GridConfig& grid) {
+  std::string text = fmt::format("Model      {}: {} layers x {} hidden, {} heads of {}, vocabulary {}, {}\n",
+                                 model.preset, model.layers, model.hidden, model.heads, model.head_size,
+                                 model.vocabulary, model.precision == Precision::bf16 ? "bf16" : "fp32");
+  const std::int64_t parameters = model.parameter_count();
+  text += fmt::format("Parameters {} ({})\n", count_text(static_cast<double>(parameters)), parameters);
+  return text +
+         fmt::format("Grid       {} ranks = tensor {} x pipeline {} x data {}; {} tensor shards, {} data shards\n",
+                     grid.ranks(), grid.tensor, grid.pipeline, grid.data, grid.tensor_shards, grid.data_shards);
+}
+
+std::string step_text(const Plan& plan, const BatchConfig& batch, const GridConfig& grid) {
+  std::string text =
       fmt::format("Step       {} sequences x {} tokens = {} tokens, {} micro-batches of {} a data rank\n", batch.global,
                   batch.length, count_text(static_cast<double>(plan.tokens_per_step)), plan.micro_batches, batch.micro);
   text +=
@@ -48,30 +54,75 @@ std::string layers_text(const RankPlan& rank, const ModelConfig& model) {
   return text;
 }
 
+// A column of the table: a kind of memory, where any rank has some.
+struct Column {
+  std::string_view name;
+  std::function<std::size_t(const RankPlan&)> bytes;
+  std::size_t width() const { return std::max<std::size_t>(name.size(), 11); }
+};
+
+std::vector<Column> columns_of(const std::vector<RankPlan>& ranks, std::size_t program_bytes, bool saves) {
+  std::vector<Column> all;
+  const char* names[kMemoryKinds] = {"weights", "gradients", "optimizer", "activations", "communication", "cache"};
+  for (std::size_t kind = 0; kind < kMemoryKinds; ++kind)
+    all.push_back({names[kind], [kind](const RankPlan& rank) { return rank.bytes[kind]; }});
+  all.push_back({"saving", [saves](const RankPlan& rank) { return saves ? rank.checkpoint_bytes : 0; }});
+  all.push_back({"program", [program_bytes](const RankPlan&) { return program_bytes; }});
+  std::erase_if(all, [&](const Column& column) {
+    return std::all_of(ranks.begin(), ranks.end(), [&](const RankPlan& rank) { return column.bytes(rank) == 0; });
+  });
+  return all;
+}
+
+std::string memory_table(const std::vector<RankPlan>& ranks, const ModelConfig& model, const GridConfig& grid,
+                         std::size_t program_bytes, bool saves) {
+  const std::vector<Column> columns = columns_of(ranks, program_bytes, saves);
+  std::string text = "\nMemory a rank, by stage of the pipeline (tensor and data ranks of a stage are alike)\nstage";
+  for (const Column& column : columns) text += fmt::format(" {:>{}}", column.name, column.width());
+  text += fmt::format(" {:>11}  layers\n", "total");
+  std::size_t largest = 0;
+  for (const RankPlan& rank : ranks) {
+    std::size_t total = 0;
+    text += fmt::format("{:>5}", rank.pipeline);
+    for (const Column& column : columns) {
+      text += fmt::format(" {:>{}}", byte_text(static_cast<double>(column.bytes(rank))), column.width());
+      total += column.bytes(rank);
+    }
+    text += fmt::format(" {:>11}  {}\n", byte_text(static_cast<double>(total)), layers_text(rank, model));
+    largest = std::max(largest, total);
+  }
+  return text + fmt::format("Largest    {} a rank, {} in all\n", byte_text(static_cast<double>(largest)),
+                            byte_text(static_cast<double>(largest) * grid.ranks()));
+}
+
 }  // namespace
 
 std::string plan_text(const Plan& plan, const ModelConfig& model, const BatchConfig& batch, const GridConfig& grid,
                       std::size_t program_bytes, bool background_saves) {
-  std::string text = summary_text(plan, model, batch, grid);
-  text += "\nMemory a rank, by stage of the pipeline (tensor and data ranks of a stage are alike)\n";
-  text += fmt::format("{:>5} {:>11} {:>11} {:>11} {:>11} {:>13} {:>11} {:>11} {:>11}  {}\n", "stage", "weights",
-                      "gradients", "optimizer", "activations", "communication", "saving", "program", "total", "layers");
-  std::size_t largest = 0;
-  for (const RankPlan& rank : plan.ranks) {
-    const std::size_t saving = background_saves ? rank.checkpoint_bytes : 0;
-    const std::size_t total = rank.total() - rank.checkpoint_bytes + saving + program_bytes;
-    largest = std::max(largest, total);
-    const auto bytes = [](std::size_t value) { return byte_text(static_cast<double>(value)); };
-    text +=
-        fmt::format("{:>5} {:>11} {:>11} {:>11} {:>11} {:>13} {:>11} {:>11} {:>11}  {}\n", rank.pipeline,
-                    bytes(rank.bytes[0]), bytes(rank.bytes[1]), bytes(rank.bytes[2]), bytes(rank.bytes[3]),
-                    bytes(rank.bytes[4]), bytes(saving), bytes(program_bytes), bytes(total), layers_text(rank, model));
-  }
-  text += fmt::format("Largest    {} a rank, {} in all\n", byte_text(static_cast<double>(largest)),
-                      byte_text(static_cast<double>(largest) * grid.ranks()));
-  const double checkpoint = 12.0 * static_cast<double>(plan.parameters);
-  text += fmt::format("Checkpoint {} on disk (FP32 weights and two moments)\n", byte_text(checkpoint));
-  return text;
+  return model_text(model, grid) + step_text(plan, batch, grid) +
+         memory_table(plan.ranks, model, grid, program_bytes, background_saves) +
+         fmt::format("Checkpoint {} on disk (FP32 weights and two moments)\n",
+                     byte_text(12.0 * static_cast<double>(plan.parameters)));
+}
+
+std::string inference_plan_text(const std::vector<RankPlan>& ranks, const InferenceConfig& config,
+                                std::size_t program_bytes) {
+  std::string text = model_text(config.model, config.grid);
+  const auto other = [&text](const char* name, const std::optional<ModelConfig>& model) {
+    if (model)
+      text += fmt::format("{:<10} {}: {} parameters\n", name, model->preset,
+                          count_text(static_cast<double>(model->parameter_count())));
+  };
+  other("Reference", config.reference);
+  other("Judge", config.judge);
+  if (config.generator)
+    text += fmt::format("Responses  {} at work at once a data rank, of up to {} tokens with their prompt\n",
+                        config.generator->slots, config.generator->context);
+  if (config.micro > 0)
+    text += fmt::format("Texts      {} at once a data rank, of up to {} tokens\n", config.micro, config.length);
+  text += fmt::format("Work       {}FLOP a token\n",  // forward alone
+                      count_text(config.model.flops_per_token(config.length) / 3));
+  return text + memory_table(ranks, config.model, config.grid, program_bytes, false);
 }
 
 namespace {

@@ -14,10 +14,6 @@ namespace coxswain {
 // Rank 0 reads the deck and hands its text round, so that all ranks see the same one. Collective.
 Settings read_settings_together(const CommandLine& command, Communicator& world);
 
-// --check: prints the plan of the run, from the deck alone, and returns 0. A plan that does not fit the deck's machine
-// is an Error(usage).
-int check_deck(const Settings& settings);
-
 // Owns the run directory, then lets the driver run the phase that the deck names. Returns the exit code. Collective.
 int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend);
 

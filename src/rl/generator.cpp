@@ -44,10 +44,10 @@ void share(std::vector<GeneratedResponse>& responses, const ProcessGrid& grid) {
   if (speaks)
     for (const std::size_t i : own_requests(responses.size(), grid)) own += line_of(responses[i]);
   const std::vector<std::string> texts = grid.world().all_gather(own, "responses");
+  const auto data = static_cast<std::size_t>(grid.config().data);
   std::size_t data_rank = 0;
   for (const std::string& text : texts) {  // ranks of one stage stand in the order of their data coordinate
-    if (text.empty()) continue;
-    const auto data = static_cast<std::size_t>(grid.config().data);
+    if (text.empty() || data_rank == data) continue;
     std::size_t i = data_rank++, from = 0;
     for (std::size_t to = text.find('\n'); to != std::string::npos; to = text.find('\n', from), i += data) {
       responses[i] = response_of(std::string_view(text).substr(from, to - from));

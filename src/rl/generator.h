@@ -31,17 +31,17 @@ struct GeneratorConfig {
 
 class Generator {
  public:
-  // The model must outlive it. Takes no memory until it is used.
+  // The model must outlive it. Takes no memory until it is told to.
   Generator(Model& model, const GeneratorConfig& config);
 
   // In the order of the requests, the same on every rank. Throws Error(diverged) where logits are not finite.
   std::vector<GeneratedResponse> respond(const std::vector<GenerationRequest>& requests, const Sampling& sampling);
-  void release();  // gives the cache's memory back to the system; the next respond() takes it again
+  void reserve();  // takes the cache's memory, unless it has it; respond() does so too
+  void release();  // gives it back to the system
   int context() const { return config_.context; }
 
  private:
   int slots_per_group() const;
-  void reserve();
   void check(const std::vector<GenerationRequest>& requests) const;
 
   Model& model_;

@@ -53,8 +53,7 @@ std::vector<PpoPlan::OfModel> models_of(const PpoModelConfig& config, const Proc
 // As many episodes as show a step's memory, on both grids.
 int representative_episodes(const PpoModelConfig& config, const GridConfig& grid, const GridConfig& reward_grid) {
   const int unit = std::lcm(grid.data_shards, reward_grid.data_shards) * config.batch.micro;
-  const int in_flight =
-      2 * std::max(grid.pipeline * grid.virtual_stages, reward_grid.pipeline * reward_grid.virtual_stages) + 2;
+  const int in_flight = std::max(representative_micro_batches(grid), representative_micro_batches(reward_grid));
   const int per_unit = unit / std::max(grid.data, reward_grid.data) / config.batch.micro;
   const int wanted = (in_flight + per_unit - 1) / std::max(1, per_unit) * unit;
   return std::min(std::max(unit, config.ppo.minibatch / unit * unit), wanted);
@@ -70,18 +69,6 @@ Rollout longest_episodes(const PpoModelConfig& config, int count) {
     (episode.*member).assign(response, 0.0f);
   rollout.episodes.assign(static_cast<std::size_t>(count), episode);
   return rollout;
-}
-
-MicroBatch blank_text(const PpoModelConfig& config, int sequences) {
-  MicroBatch text;
-  text.sequences = sequences;
-  text.length = config.batch.length;
-  const auto size = static_cast<std::size_t>(sequences) * static_cast<std::size_t>(text.length);
-  text.tokens.resize(size);
-  text.targets.resize(size);
-  text.positions.resize(size);
-  text.weights.assign(size, 1.0f);
-  return text;
 }
 
 // Keys and values of a group of slots for each pipeline stage, over the layers that this rank holds.
@@ -114,7 +101,7 @@ std::vector<PpoPlan::OfPart> parts_of(const PpoModelConfig& config, const Proces
   watch("assessment", [&] { models.assess(rollout); });
   std::vector<std::int64_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), 0);
-  const auto text = [&](std::int64_t, int sequences) { return blank_text(config, sequences); };
+  const auto text = [&](std::int64_t, int sequences) { return blank_micro_batch(sequences, config.batch.length); };
   const PpoModels::Minibatch minibatch{&rollout, order, 1, text};
   watch("policy update", [&] { models.update_policy(minibatch, 0); });
   watch("value update", [&] { models.update_value(minibatch, 0); });

@@ -1,11 +1,12 @@
-// A model that is only looked at: reference, reward model, judge. Working weights alone, no masters, no optimizer.
+// A model that is only looked at: reference, reward model, judge. Working weights alone: no masters, not even
+// while they are loaded, and no optimizer.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "tensor/archive.h"
 #include "train/evaluator.h"
-#include "train/master_weights.h"
 
 namespace coxswain {
 

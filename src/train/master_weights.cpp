@@ -1,40 +1,9 @@
 #include "train/master_weights.h"
 
-#include <algorithm>
-#include <string_view>
-
 #include "model/scalar_head.h"
+#include "train/weight_part.h"
 
 namespace coxswain {
-
-namespace {
-
-// FNV-1a: a parameter's random stream hangs on its name alone.
-std::uint64_t stream_of(std::string_view name) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return hash;
-}
-
-// Place of an owned part in the global tensor; rows behind its end (padding of a vocabulary) are cut off.
-struct Box {
-  std::int64_t first_row, first_column, rows;
-};
-Box box_of(const OwnedPart& part) {
-  const Parameter& parameter = *part.unit->parameter;
-  const std::int64_t shard = parameter.is_sharded() ? parameter.first_shard + part.unit->local_shard : 0;
-  Box box{part.first_row, 0, part.rows};
-  if (parameter.shard_dim == 0) box.first_row += shard * parameter.shard_extent;
-  if (parameter.shard_dim == 1) box.first_column = shard * parameter.shard_extent;
-  box.rows = std::clamp<std::int64_t>(parameter.global_shape[0] - box.first_row, 0, part.rows);
-  return box;
-}
-
-TensorView rows_of(TensorView slice, const OwnedPart& part, std::int64_t rows) {
-  return slice.slice(0, part.offset, rows * part.unit->columns).reshape({rows, part.unit->columns});
-}
-
-}  // namespace
 
 TensorView MasterWeights::Slice::working(std::int64_t offset, std::int64_t count) const {
   return memory ? buffer->values().slice(0, buffer->own_start() + offset, count) : TensorView();
@@ -59,28 +28,10 @@ MasterWeights::MasterWeights(Model& model) : model_(model) {
 void MasterWeights::initialise(std::uint64_t seed) {
   for (const Slice& slice : slices_) {
     model_.context().backend.fill(slice.values, 0.0);
-    for (const OwnedPart& part : slice.buffer->own_parts()) fill(slice, part, seed);
+    for (const OwnedPart& part : slice.buffer->own_parts())
+      draw_part(model_.context().backend, part, slice.values.slice(0, part.offset, part.elements()), seed);
   }
   round();
-}
-
-void MasterWeights::fill(const Slice& slice, const OwnedPart& part, std::uint64_t seed) {
-  const Parameter& parameter = *part.unit->parameter;
-  const Box box = box_of(part);
-  if (box.rows == 0 || parameter.initial == Initial::zero) return;
-  const TensorView memory = rows_of(slice.values, part, box.rows);
-  if (parameter.initial == Initial::one) {
-    model_.context().backend.fill(memory, 1.0);
-    return;
-  }
-  Backend::NormalFill op;
-  op.key = {seed, stream_of(parameter.name)};
-  op.deviation = parameter.deviation;
-  op.global_columns = parameter.global_shape.elements() / parameter.global_shape[0];
-  op.first_row = box.first_row;
-  op.first_column = box.first_column;
-  op.dst = memory;
-  model_.context().backend.normal(op);
 }
 
 void MasterWeights::visit(Archive& archive) {
@@ -118,14 +69,15 @@ void MasterWeights::round() {
 }
 
 void MasterWeights::gather() {
-  for (const Slice& slice : slices_) {
-    const ParameterBuffer& buffer = *slice.buffer;
-    std::vector<std::int64_t> counts;
-    for (std::size_t rank = 0; rank + 1 < buffer.starts().size(); ++rank)
-      counts.push_back(buffer.starts()[rank + 1] - buffer.starts()[rank]);
-    const TensorView own = buffer.values().slice(0, buffer.own_start(), buffer.own_elements());
-    model_.context().grid.data().all_gather_rows(own, buffer.values(), counts, "updated weights");
-  }
+  for (const Slice& slice : slices_) gather_values(model_, *slice.buffer);
+}
+
+void gather_values(const Model& model, const ParameterBuffer& buffer) {
+  std::vector<std::int64_t> counts;
+  for (std::size_t rank = 0; rank + 1 < buffer.starts().size(); ++rank)
+    counts.push_back(buffer.starts()[rank + 1] - buffer.starts()[rank]);
+  const TensorView own = buffer.values().slice(0, buffer.own_start(), buffer.own_elements());
+  model.context().grid.data().all_gather_rows(own, buffer.values(), counts, "updated weights");
 }
 
 void visit_parts(const Model& model, const ParameterBuffer& buffer, const std::string& prefix, TensorView memory,
@@ -136,21 +88,8 @@ void visit_parts(const Model& model, const ParameterBuffer& buffer, const std::s
     const Parameter& parameter = *part.unit->parameter;
     if (wants && !wants(parameter)) continue;
     if (!archive.reading() && !parameter.is_sharded() && model.context().grid.tensor_rank() != 0) continue;
-    const Box box = box_of(part);
-    if (box.rows == 0) continue;
-    Piece piece;
-    piece.name = prefix + "/" + parameter.name;
-    piece.global = parameter.global_shape;
-    piece.offset = {box.first_row};
-    piece.count = {box.rows};
-    piece.memory = rows_of(memory, part, box.rows);
-    if (parameter.global_shape.rank() == 2) {
-      piece.offset.append(box.first_column);
-      piece.count.append(part.unit->columns);
-    } else {
-      piece.memory = piece.memory.flat();
-    }
-    archive.tensor(piece);
+    const Piece piece = piece_of(part, prefix, memory.slice(0, part.offset, part.elements()));
+    if (!piece.name.empty()) archive.tensor(piece);
   }
 }
 

@@ -37,12 +37,14 @@ class MasterWeights {
   void gather();  // hands this rank's new working values to the other data ranks
 
  private:
-  void fill(const Slice& slice, const OwnedPart& part, std::uint64_t seed);
   void round();  // masters -> working values of this rank's slices, and gather
 
   Model& model_;
   std::vector<Slice> slices_;
 };
+
+// Hands this rank's new working values of a buffer to the other data ranks.
+void gather_values(const Model& model, const ParameterBuffer& buffer);
 
 // Shows the archive this rank's parts of `memory`, which is laid out like the slice: boxes of "prefix/NAME". Padding is
 // left out; of copies (replicated parameters, tied embeddings) one is written and all are read.

@@ -9,10 +9,9 @@ namespace coxswain {
 
 namespace {
 
-// After this many micro-batches a step's memory has been seen; work grows in proportion.
-int representative_micro_batches(const GridConfig& grid, int per_shard, int shards) {
-  const int filled = 2 * grid.pipeline * grid.virtual_stages + 2;
-  const int of_shard = std::min(per_shard, (filled + shards - 1) / shards);
+// After this many micro-batches of a rank a step's memory has been seen; work grows in proportion.
+int micro_batches_to_run(const GridConfig& grid, int per_shard, int shards) {
+  const int of_shard = std::min(per_shard, (representative_micro_batches(grid) + shards - 1) / shards);
   return std::max(1, of_shard) * shards;
 }
 
@@ -26,28 +25,14 @@ RankPlan plan_rank(const ModelConfig& model_config, BatchConfig batch_config, co
 
   const int shards = grid.local_data_shards();
   const int per_shard = batch_config.global / grid_config.data_shards / batch_config.micro;
-  const int run = representative_micro_batches(grid_config, per_shard, shards);
+  const int run = micro_batches_to_run(grid_config, per_shard, shards);
   GlobalBatch batch;
   batch.micro = batch_config.micro;
   batch.size = run / shards * grid_config.data_shards * batch_config.micro;
-  batch.load = [&](std::int64_t, int sequences) {
-    MicroBatch tokens;
-    tokens.sequences = sequences;
-    tokens.length = batch_config.length;
-    const auto count = static_cast<std::size_t>(sequences) * static_cast<std::size_t>(batch_config.length);
-    tokens.tokens.resize(count);
-    tokens.targets.resize(count);
-    tokens.positions.resize(count);
-    tokens.weights.assign(count, 1.0f);
-    return tokens;
-  };
+  batch.load = [&](std::int64_t, int sequences) { return blank_micro_batch(sequences, batch_config.length); };
   trainer.step(batch, 0.0);
 
-  RankPlan plan;
-  plan.pipeline = pipeline;
-  plan.bytes = backend->memory().taken_by_kind;
-  for (int chunk = 0; chunk < model.stages(); ++chunk)
-    plan.layers.emplace_back(model.stage(chunk).first_layer(), model.stage(chunk).layers());
+  RankPlan plan = rank_plan(pipeline, model, *backend);
   for (const auto& buffer : model.buffers())
     if (buffer->owns_values())
       plan.checkpoint_bytes += 3 * sizeof(float) * static_cast<std::size_t>(buffer->own_elements());
@@ -57,6 +42,29 @@ RankPlan plan_rank(const ModelConfig& model_config, BatchConfig batch_config, co
 }
 
 }  // namespace
+
+RankPlan rank_plan(int pipeline, Model& model, const Backend& counting) {
+  RankPlan plan;
+  plan.pipeline = pipeline;
+  plan.bytes = counting.memory().taken_by_kind;
+  for (int chunk = 0; chunk < model.stages(); ++chunk)
+    plan.layers.emplace_back(model.stage(chunk).first_layer(), model.stage(chunk).layers());
+  return plan;
+}
+
+int representative_micro_batches(const GridConfig& grid) { return 2 * grid.pipeline * grid.virtual_stages + 2; }
+
+MicroBatch blank_micro_batch(int sequences, int length) {
+  MicroBatch batch;
+  batch.sequences = sequences;
+  batch.length = length;
+  const auto count = static_cast<std::size_t>(sequences) * static_cast<std::size_t>(length);
+  batch.tokens.resize(count);
+  batch.targets.resize(count);
+  batch.positions.resize(count);
+  batch.weights.assign(count, 1.0f);
+  return batch;
+}
 
 std::size_t RankPlan::total() const { return std::accumulate(bytes.begin(), bytes.end(), checkpoint_bytes); }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "model/config.h"
+#include "model/model.h"
 #include "parallel/process_grid.h"
 #include "train/config.h"
 
@@ -37,5 +37,11 @@ struct Plan {
 // All structs checked. The grid has no zeros left.
 Plan make_plan(const ModelConfig& model, const BatchConfig& batch, const OptimizerConfig& optimizer,
                const GridConfig& grid);
+
+// What plans of other phases are made of: memory of the rank that this model was made for, as its backend has counted
+// it; micro-batches of a data shard that fill the pipeline; a micro-batch without content.
+RankPlan rank_plan(int pipeline, Model& model, const Backend& counting);
+int representative_micro_batches(const GridConfig& grid);
+MicroBatch blank_micro_batch(int sequences, int length);
 
 }  // namespace coxswain

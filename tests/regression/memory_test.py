@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What --check says of memory against the peak of a rank (VmHWM), for models that outweigh the program: within 10 %, on one
-rank and on each kind of two, with saves in the background. COXSWAIN_FULL=1: more models, recomputations and grids."""
+rank and on each kind of two, in training with saves in the background and in generation. COXSWAIN_FULL=1: more models,
+recomputations and grids."""
 import os
 import pathlib
 import re
@@ -18,15 +19,18 @@ MODELS = {"weights": {"model.layers": 6, "model.hidden": 512, "model.heads": 8, 
                       "batch.micro": 2},
           "activations": {"model.layers": 6, "model.hidden": 512, "model.heads": 8, "model.vocabulary": 16384,
                           "batch.global": 16, "batch.micro": 8, "model.context": 512, "batch.length": 512}}
+GENERATION = {"run.phase": "generate", "checkpoint.at_end": "no", "checkpoint.every": 0, "generate.synthetic_prompts": 32,
+              "generate.synthetic_prompt_tokens": 224, "generate.slots": 32, "generate.max_new_tokens": 16}
 SOME = [("weights", "fp32", "1x1x1", "none"), ("weights", "bf16", "1x2x1", "selective"),
-        ("activations", "bf16", "2x1x1", "none"), ("weights", "fp32", "1x1x2", "full")]
+        ("activations", "bf16", "2x1x1", "none"), ("weights", "fp32", "1x1x2", "full"),
+        ("weights", "bf16", "1x1x1", "generation"), ("weights", "fp32", "1x2x1", "generation")]
 FULL = [(model, precision, grid, recompute) for model in MODELS for precision in ("fp32", "bf16")
-        for grid in ("1x1x1", "2x1x1", "1x2x1", "1x1x2") for recompute in ("none", "selective", "full")]
+        for grid in ("1x1x1", "2x1x1", "1x2x1", "1x1x2") for recompute in ("none", "selective", "full", "generation")]
 
 
 def planned(text):
     """{stage: bytes a rank}, from the plan's table."""
-    rows = re.findall(r"^ *(\d+) ((?: *[\d.]+ [KMGT]?i?B){8}) ", text, re.MULTILINE)
+    rows = re.findall(r"^ *(\d+) ((?: *[\d.]+ [KMGT]?i?B)+) ", text, re.MULTILINE)
     totals = {}
     for stage, columns in rows:
         value, unit = re.findall(r"([\d.]+) ([KMGT]?i?B)", columns)[-1]
@@ -59,11 +63,11 @@ def main():
         print("skipped: no /proc here")
         sys.exit(SKIP)
     full = os.environ.get("COXSWAIN_FULL", "") not in ("", "0")
-    for model, precision, name, recompute in FULL if full else SOME:
+    for model, precision, name, work in FULL if full else SOME:
         grid = Grid(name)
-        label = f"{model} {precision} {name} recompute {recompute}"
-        keys = MODEL | MODELS[model] | grid.keys() | {"model.precision": precision, "batch.recompute": recompute,
-                                                      "run.directory": bench.work / label.replace(" ", "_")}
+        label = f"{model} {precision} {name} {work}"
+        keys = MODEL | MODELS[model] | (GENERATION if work == "generation" else {"batch.recompute": work})
+        keys |= grid.keys() | {"model.precision": precision, "run.directory": bench.work / label.replace(" ", "_")}
         plan = bench.run(DECKS / "small.ini", 1, keys, words=("--check",))
         promised = planned(plan.text)
         if not bench.check(plan.code == 0 and len(promised) == grid.pipeline, f"{label}: no plan", plan.text):

@@ -9,7 +9,7 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "program/program.h"
+#include "program/check.h"
 #include "temporary_folder.h"
 
 namespace coxswain {
