@@ -84,8 +84,8 @@ Machine read_machine(const std::string& file) {
 
 std::string machine_text(const Machine& machine, const MachineNeed& need) {
   const int nodes = (need.ranks + machine.ranks - 1) / machine.ranks;
-  std::string text = fmt::format("\nMachine    {}: {} ranks, {} a node, are {} node{}\n", machine.name, need.ranks,
-                                 std::min(need.ranks, machine.ranks), nodes, nodes == 1 ? "" : "s");
+  std::string text = fmt::format("\nMachine    {}; ranks {}, up to {} a node: nodes {}\n", machine.name, need.ranks,
+                                 machine.ranks, nodes);
   if (need.ranks % machine.ranks != 0 && nodes > 1)
     text += fmt::format("Warning    the last node has only {} ranks\n", need.ranks % machine.ranks);
   if (nodes > 1 && machine.ranks % need.tensor != 0)

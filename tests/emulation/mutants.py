@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks the CUDA kernels one line at a time and runs tests/kernels/agreement_test.cpp (transfers: upload_test.cpp and
-download_test.cpp) on the emulated GPU: every mutant must be caught, by a difference from the CPU, by bits that depend on the order,
-or by a report of the emulation.
+download_test.cpp) on the emulated GPU: every mutant must be caught, by a difference from the CPU, by bits that depend on
+the order, or by a report of the emulation.
 
 usage: mutants.py BUILD [WORD ...]   all mutants, or those whose file or text has a WORD; BUILD: a folder of preset `release`
        mutants.py BUILD --some       four of them, others with every commit: what continuous integration runs

@@ -96,7 +96,7 @@ void check_on(const std::string& machine) {
 TEST_F(BadMachine, CheckHoldsADeckAgainstIt) {
   check_on(kMachines + "h100.json");
   const std::string said = testing::internal::GetCapturedStdout();
-  EXPECT_THAT(said, HasSubstr("Machine    8 x H100 SXM 80 GB: 1 ranks"));
+  EXPECT_THAT(said, HasSubstr("Machine    8 x H100 SXM 80 GB; ranks 1, up to 8 a node: nodes 1"));
   EXPECT_THAT(said, HasSubstr("Floor"));
 
   message("85899345920", "2147483649");  // a byte more than the driver has
@@ -114,7 +114,7 @@ TEST_F(BadMachine, CheckHoldsADeckAgainstIt) {
 
 TEST(MachineText, SaysWhatThePlanMeansThere) {
   MachineNeed need = small_need();
-  EXPECT_THAT(machine_text(h100(), need), HasSubstr("16 ranks, 8 a node, are 2 nodes"));
+  EXPECT_THAT(machine_text(h100(), need), HasSubstr("ranks 16, up to 8 a node: nodes 2"));
   EXPECT_THAT(machine_text(h100(), need), HasSubstr("39.00 GiB of 78.00 GiB on the largest rank (50 %"));
   EXPECT_THAT(machine_text(h100(), need), HasSubstr("1 s a step, 1.00k tokens/s at most"));
   EXPECT_THAT(machine_text(h100(), need), Not(HasSubstr("Warning")));
