@@ -119,7 +119,7 @@ MUTANTS = [
     ("gemm.cu", "AUX_LD, leading_of(finish.before)", "AUX_LD, leading_of(finish.before) + 8", "layers"),
     ("linear.cu", "finish.kind = Gemm::Finish::Kind::gelu, finish.before = y", "finish.before = y", "layers"),
     ("embedding.cu", "first + lane < op.count && ", "", "layers"),
-    ("embedding.cu", "other >= 0 && ", "", "layers"),
+    ("embedding.cu", "last - 1 - lane", "last - lane", "layers"),
     ("embedding.cu", "op.begins[place] = found == 0", "op.begins[place] = 1", "layers"),
     ("embedding.cu", "first + __ffs(static_cast<int>(found)) - 1", "first + __ffs(static_cast<int>(found)) % 32", "layers"),
     ("cross_entropy.cu", "stats[3 * row + 2] =", "stats[3 * row + 3] =", "losses"),

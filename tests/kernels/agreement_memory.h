@@ -36,6 +36,9 @@ inline AgreementCase strided_case(std::int64_t length, std::int64_t gap) {
     TensorView across(all.view().data, all.view().dtype, {5, 3});
     across.strides[0] = all.view().strides[1], across.strides[1] = all.view().strides[0];
     t.backend.copy(across, turned);
+    auto uneven = t.input<T>({3, 10}, 2);  // its first row begins where wide loads may, the second one does not
+    Host<T> even({3, 8});
+    t.backend.copy(uneven.view().slice(1, 0, 8), even);
     t.backend.fill(column.view().slice(1, 0, 1), 0.5);  // begins where wide stores may
     t.output("dense", dense);
     t.output("with gaps", gaps);
@@ -43,6 +46,7 @@ inline AgreementCase strided_case(std::int64_t length, std::int64_t gap) {
     t.output("filled", filled);
     t.output("turned", turned);
     t.output("column", column);
+    t.output("even", even);
   });
 }
 
