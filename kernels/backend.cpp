@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <new>
 #include <stdexcept>
 
@@ -120,6 +121,20 @@ void Backend::upload(const void* host, TensorView dst) {
   before_change(dst);
   Measure(*this, "upload", 0, traffic(dst)).run([&] { do_upload(host, dst); });
 }
+
+void Backend::begin_upload(const void* host, TensorView dst) {
+  checks::transfer("upload", dst);
+  before_change(dst);
+  Measure(*this, "upload", 0, traffic(dst)).run([&] { do_begin_upload(host, dst); });
+}
+
+void* Backend::allocate_host(std::size_t bytes) {
+  void* memory = std::aligned_alloc(64, pool_size(bytes));
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void Backend::release_host(void* memory) noexcept { std::free(memory); }
 
 void Backend::download(TensorView src, void* host) {
   checks::transfer("download", src);

@@ -113,6 +113,13 @@ class Backend {
   // begin when all that was asked for before is done, and go on beside what is asked for later. join_aside: what
   // follows begins when they are done. They take no memory, and what they use is released after the join.
   void join_aside();
+  // Memory of the host that the device reads and writes at full speed: page-locked where there is a device. See
+  // HostMemory. Uploads from it go on beside what follows: finish_uploads() before anything looks at the view or frees
+  // it.
+  virtual void* allocate_host(std::size_t bytes);
+  virtual void release_host(void* memory) noexcept;  // waits for uploads from it
+  void begin_upload(const void* host, TensorView dst);
+  virtual void finish_uploads() {}
   void copy(TensorView src, TensorView dst);  // same shape, any strides; converts the type
   void fill(TensorView dst, double value);
 
@@ -304,6 +311,7 @@ class Backend {
   virtual void* do_allocate(std::size_t bytes) = 0;  // from the system; throws std::bad_alloc
   virtual void do_release(void* memory, std::size_t bytes) noexcept = 0;
   virtual void do_upload(const void* host, TensorView dst) = 0;
+  virtual void do_begin_upload(const void* host, TensorView dst) { do_upload(host, dst); }
   virtual void do_download(TensorView src, void* host) = 0;
   // Whether do_download_aside may be called in another thread, beside all other operations.
   virtual bool downloads_aside() const { return false; }

@@ -24,6 +24,9 @@ class CudaBackend : public Backend {
   std::string name() const override { return "cuda"; }
   void synchronize() override;
   bool records() const override { return graphs_; }
+  void* allocate_host(std::size_t bytes) override;
+  void release_host(void* memory) noexcept override;
+  void finish_uploads() override;
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
@@ -35,6 +38,7 @@ class CudaBackend : public Backend {
   void* do_allocate(std::size_t bytes) override;
   void do_release(void* memory, std::size_t bytes) noexcept override;
   void do_upload(const void* host, TensorView dst) override;
+  void do_begin_upload(const void* host, TensorView dst) override;
   void do_download(TensorView src, void* host) override;
   bool downloads_aside() const override { return true; }
   void begin_download_aside() override;
@@ -94,7 +98,7 @@ class CudaBackend : public Backend {
   bool on_side_ = false;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<PinnedDownload> aside_;
-  std::unique_ptr<PinnedUpload> small_uploads_;
+  std::unique_ptr<PinnedUpload> uploads_;
 };
 
 }  // namespace coxswain

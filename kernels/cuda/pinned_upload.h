@@ -1,6 +1,6 @@
-// Small uploads that the host does not wait for: through a ring of pinned memory, in the work's own stream. From
-// ordinary memory CUDA would first wait for the stream's end ("API synchronization behavior" in its manual). Floor: one
-// copy.
+// Uploads that do not make the host wait for the GPU. From ordinary memory: through two pieces of pinned memory, of
+// which one is filled while the GPU reads the other, in the work's stream. From pinned memory: in a stream of their
+// own, beside the work. Floor: the rate of the bus, or of one thread's copy where memory is not pinned.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,23 +12,32 @@ namespace coxswain {
 
 class PinnedUpload {
  public:
-  static constexpr std::size_t kMost = std::size_t{64} << 10;  // bytes of one upload
-
-  PinnedUpload() = default;
+  explicit PinnedUpload(cudaStream_t work) : work_(work) {}
   ~PinnedUpload();
   PinnedUpload(const PinnedUpload&) = delete;
   PinnedUpload& operator=(const PinnedUpload&) = delete;
 
-  // Returns when `host` has been read. Waits only for an upload 16 uploads ago.
-  void copy(const void* host, void* dst, std::size_t bytes, cudaStream_t stream);
+  // After what the work has been asked for, and before what comes next. The host's memory may change at once.
+  void copy(const void* host, void* dst, std::size_t bytes);
+  // After what the work has been asked for (dst may be the memory of something that it still reads), beside what comes
+  // next until finish(). `host` is pinned, and stays as it is until then.
+  void begin(const void* host, void* dst, std::size_t bytes);
+  void finish();  // what the work is asked for from now on sees what has been begun
+  void wait();    // until nothing that was begun is under way
 
  private:
-  static constexpr std::size_t kPieces = 16;
-  void prepare();
+  static constexpr std::size_t kPiece = std::size_t{4} << 20;
+  struct Half {
+    void* memory = nullptr;
+    cudaEvent_t read = nullptr;  // by the GPU, all that it holds
+  };
+  void turn();  // to the other half
 
-  std::byte* memory_ = nullptr;
-  std::array<cudaEvent_t, kPieces> read_{};  // the piece may be written again
-  std::size_t next_ = 0;
+  cudaStream_t work_, beside_ = nullptr;
+  cudaEvent_t asked_ = nullptr, arrived_ = nullptr;
+  std::array<Half, 2> halves_;
+  std::size_t half_ = 0, filled_ = kPiece;  // the one in use, and how far
+  bool begun_ = false;
 };
 
 }  // namespace coxswain

@@ -56,13 +56,18 @@ void Model::await_values() {
   for (const auto& buffer : buffers_) buffer->await_values();
 }
 
-void Model::park() {
-  for (const auto& buffer : buffers_) buffer->park();
+void Model::park(bool changed) {
+  for (const auto& buffer : buffers_) buffer->park(changed);
+}
+
+void Model::begin_unpark() {
+  for (const auto& buffer : buffers_) buffer->begin_unpark();
+  if (tied_output_ != nullptr && tied_input_ != nullptr) tied_output_->share_values(*tied_input_);
 }
 
 void Model::unpark() {
-  for (const auto& buffer : buffers_) buffer->unpark();
-  if (tied_output_ != nullptr && tied_input_ != nullptr) tied_output_->share_values(*tied_input_);
+  begin_unpark();
+  context_.backend.finish_uploads();
 }
 
 std::int64_t Model::unit_index(const ParameterUnit& unit) const {

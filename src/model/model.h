@@ -38,7 +38,9 @@ class Model {
   void await_values();
 
   // Weights to host memory, and back: while other models work, a model that is only looked at need not fill the device.
-  void park();
+  // Not `changed` since they came back: nothing has to travel. They may be on their way back while others work.
+  void park(bool changed = true);
+  void begin_unpark();
   void unpark();
 
   // Place of a unit in the one order of all units of the whole model.

@@ -43,21 +43,23 @@ void ParameterBuffer::allocate_gradients(const ModelContext& context) {
     replicated_partials_ = Tensor(context.backend, DType::f32, {context.local_shards(), elements_ - replicated_start_});
 }
 
-void ParameterBuffer::park() {
+void ParameterBuffer::park(bool changed) {
   if (!values_) return;
   await_values();
-  parked_.resize(values_view_.bytes());
-  context_.backend.download(values_view_, parked_.data());
+  context_.backend.finish_uploads();
+  if (!parked_ || changed) {
+    if (!parked_) parked_ = HostMemory(context_.backend, values_view_.bytes());
+    context_.backend.download(values_view_, parked_.data());
+  }
   values_.reset();
 }
 
-void ParameterBuffer::unpark() {
-  if (parked_.empty()) return;
+void ParameterBuffer::begin_unpark() {
+  if (values_ || !parked_) return;
   const MemoryScope scope(context_.backend, MemoryKind::weights);
   values_ = Tensor(context_.backend, context_.working_type(), {elements_});
   values_view_ = values_;
-  context_.backend.upload(parked_.data(), values_view_);
-  parked_ = {};
+  context_.backend.begin_upload(parked_.data(), values_view_);
   attach(context_);
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "model/tensor_parallel.h"
+#include "tensor/host_memory.h"
 
 namespace coxswain {
 
@@ -59,9 +60,9 @@ class ParameterBuffer {
   const std::vector<ParameterUnit>& units() const { return units_; }
   std::int64_t blocks() const { return blocks_; }
 
-  // Moves the values to host memory and gives theirs back to the backend; and back. Nothing may use them in between.
-  void park();
-  void unpark();
+  // See Model::park.
+  void park(bool changed);
+  void begin_unpark();
   void share_values(const ParameterBuffer& other);  // after the other one's have moved
 
   void zero_gradients();
@@ -89,7 +90,7 @@ class ParameterBuffer {
   std::int64_t elements_ = 0, replicated_start_ = 0, blocks_ = 0;
   int data_rank_ = 0;
   Tensor values_, gradients_;
-  std::vector<std::byte> parked_;
+  HostMemory parked_;  // the values, from the first parking on
   TensorView values_view_;
   Tensor replicated_partials_;  // f32 [S / P_t, replicated elements]; none with a single shard
   ParameterBuffer* shared_values_;

@@ -221,6 +221,9 @@ void add_device(std::vector<Key>& keys) {
               {"", "how tensors get from GPU to GPU; staged: through memory of the host", kFree})
       .number("hang_seconds", &C::hang_seconds, kPositive,
               {"seconds", "that an operation of NCCL may take; then the job ends with code 78", kFree});
+  SectionBuilder<MachineConfig>(keys, "device", &Settings::machine)
+      .text("machine", &MachineConfig::file, "path of a JSON file; empty: none",
+            {"", "node as in inputs/machines: --check says whether the plan fits its GPUs", kFree});
 }
 
 }  // namespace

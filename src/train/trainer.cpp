@@ -30,8 +30,8 @@ StepResult Trainer::step(std::span<const GlobalBatch> parts, double learning_rat
   gradients_.begin_step();
   run(work);
   StepResult result;
-  add_up_terms(work, result);
   result.gradient_norm = gradients_.finish_step();
+  add_up_terms(work, result);  // after all that the device is asked for: nothing waits for it twice
   result.updated = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
   if (!result.updated) return result;
   const double clip = optimizer_config_.clip_norm;

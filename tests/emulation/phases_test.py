@@ -30,6 +30,8 @@ class Phase:
 
     def start(self, bench, run, grid, kind, more=()):
         output = {"generate.output": run.with_suffix(".jsonl")} if self.generates else {}
+        if self.name == "ppo" and kind == "cuda":  # weights that come and go change nothing
+            output["ppo.park_models"] = "yes"
         keys = self.keys | keys_of(grid, kind) | {"run.directory": run} | output | dict(more)
         return bench.start(self.deck, grid.ranks, keys)
 
