@@ -1,4 +1,5 @@
-// Every deck in inputs/ is valid, what the READMEs show of them can be run, and the GPT-3 decks say what Brown et al. 2020 printed.
+// Every deck in inputs/ is valid, what the READMEs show of them can be run, and the GPT-3 decks say what Brown et al.
+// 2020 printed.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -41,6 +42,18 @@ TEST(Inputs, TheFirstDeckOfTheReadmeIsPretrainIni) {
   shown.run.validation_batches = deck.run.validation_batches;  // left out there
   shown.run.log_every = deck.run.log_every;
   EXPECT_EQ(effective_deck(shown), effective_deck(deck));
+}
+
+// What a user finds in a folder is in its README: by its name, or the part of it that stands in a list or a pattern.
+TEST(Inputs, ReadmesKnowEveryFileOfTheirFolder) {
+  for (const char* folder : {"inputs", "inputs/tiny", "inputs/hh", "inputs/machines", "jobs", "jobs/slurm", "tools"}) {
+    const std::string readme = read_text_file(kSource / folder / "README.md");
+    for (const auto& entry : std::filesystem::directory_iterator(kSource / folder)) {
+      const std::string name = entry.path().stem().string();
+      if (name == "README" || name.starts_with("__")) continue;
+      EXPECT_NE(readme.find(name), std::string::npos) << folder << " has " << entry.path().filename();
+    }
+  }
 }
 
 TEST(Inputs, SampleIniTakesWhatPretrainIniTrains) {
