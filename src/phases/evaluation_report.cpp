@@ -41,8 +41,11 @@ Chart score_chart(const EvaluationReport& report) {
   for (const auto& [points, label] : lines) {
     if (points->empty()) continue;
     chart.lines.push_back(line_of(*points, label));
-    chart.last_step = std::max(chart.last_step, 1.04 * chart.lines.back().series.steps.back());
+    chart.last_step = std::max(chart.last_step, chart.lines.back().series.steps.back());
   }
+  const double margin = chart.last_step > 0 ? 0.03 * chart.last_step : 0.5;  // so that no point is cut by the frame
+  chart.first_step -= margin;
+  chart.last_step += margin;
   return chart;
 }
 
