@@ -27,4 +27,8 @@ struct Prompts {
 // left.
 Prompts read_prompts(const Reading& reading);
 
+// Whether all of these files hold records, by their endings; false: plain lines. Throws Error(data) if some do and some
+// do not.
+bool hold_records(const std::string& paths, const std::string& key);
+
 }  // namespace coxswain

@@ -14,6 +14,7 @@
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
 #include "io/fingerprint.h"
+#include "io/output_file.h"
 #include "io/run_history.h"
 
 namespace coxswain {
@@ -54,6 +55,7 @@ Score::Score(const ScorePhaseConfig& config, const ProcessGrid& grid, Backend& b
       world_(grid.world()),
       tokenizer_(make_tokenizer(config_.data)),
       model_(config_.model, grid, backend) {
+  try_output(grid.world(), config.score.output, "[score] output");
   check_vocabulary(*tokenizer_, config_.model.vocabulary);
   read(log);
 }

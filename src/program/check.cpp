@@ -51,6 +51,8 @@ std::string judge_text(const Settings& settings, std::size_t bytes) {
                      byte_text(static_cast<double>(bytes)));
 }
 
+bool saves(const Settings& settings) { return settings.checkpoint.every > 0 || settings.checkpoint.at_end; }
+
 struct CheckReport {
   std::string text;
   MachineNeed need;
@@ -60,7 +62,7 @@ CheckReport check_ppo(const Settings& settings) {
   const std::size_t program = program_bytes(settings);  // before the plan takes memory for itself
   const PpoModelConfig models = ppo_model_config(settings);
   const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
-  CheckReport report{ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program), {}};
+  CheckReport report{ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program, saves(settings)), {}};
   report.need.bytes = plan.largest().peak();
   report.need.tensor = std::max(settings.grid.tensor, settings.reward_grid.tensor);
   return report;
@@ -74,10 +76,10 @@ CheckReport check_training(const Settings& settings) {
     batch.micro *= settings.reward.responses;
   }
   const Plan plan = make_plan(settings.model, batch, settings.optimizer, settings.grid);
-  const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
   const std::size_t judge = judge_bytes(settings);
   CheckReport report{
-      plan_text(plan, settings.model, batch, settings.grid, program, saves) + judge_text(settings, judge), {}};
+      plan_text(plan, settings.model, batch, settings.grid, program, saves(settings)) + judge_text(settings, judge),
+      {}};
   for (const RankPlan& rank : plan.ranks) {
     report.need.bytes = std::max(report.need.bytes, rank.total() - rank.checkpoint_bytes + judge);
     report.need.flops = std::max(report.need.flops, rank.flops);
