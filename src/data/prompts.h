@@ -27,4 +27,7 @@ struct Prompts {
 // left.
 Prompts read_prompts(const Reading& reading);
 
+// Of all tokens, in their order.
+std::string content_hash(const std::vector<PromptRecord>& prompts);
+
 }  // namespace coxswain

@@ -10,7 +10,6 @@
 #include "base/random.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
-#include "io/fingerprint.h"
 #include "io/run_history.h"
 
 namespace coxswain {
@@ -66,7 +65,7 @@ GeneratedResponse parsed(const std::string& record) {
 
 Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
-      world_(grid.world()),
+      context_{grid.world(), backend, log},
       model_(config.model, grid, backend),
       generator_(model_.model(),
                  {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}),
@@ -96,13 +95,15 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
           fmt::format("prompt {} has {} tokens, which with [generate] max_new_tokens = {} is more than the model "
                       "sees at once ({}); shorten it or give less room to the response",
                       i + 1, prompts_[i].tokens.size(), wanted.max_new_tokens, longest + wanted.max_new_tokens));
-  if (wanted.synthetic_prompts > 0) model_.initialise(config_.run.seed);
   generator_.reserve();  // here, since it is no part of a step
 }
 
-void Generate::load_weights(Archive& archive) {
-  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  model_.load(archive);
+void Generate::begin() {
+  if (config_.run.initialize_from.empty()) return model_.initialise(config_.run.seed);  // synthetic prompts
+  go_on(load_model(initial_weights(config_.run, HeadKind::language), context_, [this](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    model_.load(archive);
+  }));
 }
 
 std::int64_t Generate::requests() const { return std::ssize(prompts_) * config_.generate.samples; }
@@ -130,13 +131,8 @@ Sampling Generate::sampling() const {
 // All that responses depend on, as one line.
 std::string Generate::identity(const std::string& weights) const {
   const GenerateConfig& wanted = config_.generate;
-  std::vector<std::int32_t> inputs;
-  for (const PromptRecord& prompt : prompts_) {
-    inputs.push_back(static_cast<std::int32_t>(prompt.tokens.size()));
-    inputs.insert(inputs.end(), prompt.tokens.begin(), prompt.tokens.end());
-  }
   return nlohmann::json({{"weights", weights},
-                         {"prompts", hexadecimal(hash_bytes(inputs.data(), inputs.size() * sizeof(inputs[0])))},
+                         {"prompts", content_hash(prompts_)},
                          {"seed", config_.run.seed},
                          {"samples", wanted.samples},
                          {"temperature", wanted.temperature},
@@ -148,17 +144,17 @@ std::string Generate::identity(const std::string& weights) const {
       .dump();
 }
 
-void Generate::go_on(const std::string& weights, Log& log) {
+void Generate::go_on(const std::string& weights) {
   if (total_steps() <= 1) return;
-  unfinished_ =
-      std::make_unique<UnfinishedOutput>(world_, config_.run.directory + "/unfinished.jsonl", identity(weights));
+  unfinished_ = std::make_unique<UnfinishedOutput>(context_.world, config_.run.directory + "/unfinished.jsonl",
+                                                   identity(weights));
   const auto known = unfinished_->take(requests_a_step(), read_run_history(config_.run.directory).step());
   for (const std::string& line : known) {
     responses_.push_back(parsed(line));
     kept_tokens_ += std::ssize(responses_.back().tokens);
   }
   step_ = std::ssize(known) / requests_a_step();
-  if (step_ > 0) log.info("goes on behind {} responses of {}", known.size(), requests());
+  if (step_ > 0) context_.log.info("goes on behind {} responses of {}", known.size(), requests());
 }
 
 StepReport Generate::run_step() {
@@ -187,7 +183,7 @@ std::string Generate::text_of(const GeneratedResponse& response) const {
 }
 
 void Generate::finish() {
-  if (!config_.generate.output.empty() && world_.rank() == 0) write_output();
+  if (!config_.generate.output.empty() && context_.world.rank() == 0) write_output();
   if (unfinished_) unfinished_->remove();
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "data/unchanged.h"
 #include "rl/advantages.h"
 #include "rl/roll_out.h"
 #include "train/learning_rate.h"
@@ -34,6 +35,7 @@ std::optional<BatchSource> text_of(const PpoPhaseConfig& config) {
 
 Ppo::Ppo(const PpoPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
+      context_{grid.world(), backend, log},
       reward_grid_(grid.world(), config.reward_grid),
       models_(config.models, grid, reward_grid_, backend),
       tokenizer_(make_tokenizer(config.data)),
@@ -46,9 +48,27 @@ Ppo::Ppo(const PpoPhaseConfig& config, const ProcessGrid& grid, Backend& backend
       policy_skips_(config.models.optimizer),
       value_skips_(config.models.optimizer) {}
 
-void Ppo::load(Load which, Archive& archive) {
-  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  (models_.*which)(archive);
+void Ppo::load_frozen() {
+  ModelSource reference = initial_weights(config_.run, HeadKind::language, "reference");
+  if (!ppo().reference.empty()) reference = {ppo().reference, "[ppo] reference", "reference", HeadKind::language};
+  reference_state_ = load(reference, &PpoModels::load_reference);
+  reward_state_ =
+      load({ppo().reward_model, "[ppo] reward_model", "reward model", HeadKind::scalar}, &PpoModels::load_reward_model);
+  models_.park_frozen();
+}
+
+void Ppo::begin() {
+  load(initial_weights(config_.run, HeadKind::language, "policy"), &PpoModels::load_policy);
+  const std::string& value = ppo().value_model.empty() ? ppo().reward_model : ppo().value_model;
+  load({value, "[ppo] value_model", "value model", HeadKind::scalar}, &PpoModels::load_value_model);
+}
+
+// All of them learned the tokens of the prompts' tokenizer.
+std::string Ppo::load(const ModelSource& source, Load which) {
+  return load_model(source, context_, [&](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    (models_.*which)(archive);
+  });
 }
 
 StepReport Ppo::run_step() {
@@ -160,6 +180,13 @@ void Ppo::visit(Archive& archive) {
   archive.value("ppo/divergence", divergence_.k1);
   archive.value("ppo/divergence_k3", divergence_.k3);
   visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+  check_unchanged(archive, "ppo/prompts", content_hash(prompts_.records),
+                  fmt::format("[ppo] prompts ({}) of contents", ppo().prompts));
+  check_unchanged(archive, "ppo/reference", reference_state_,
+                  fmt::format("[ppo] reference ({}) of state",
+                              ppo().reference.empty() ? config_.run.initialize_from : ppo().reference));
+  check_unchanged(archive, "ppo/reward_model", reward_state_,
+                  fmt::format("[ppo] reward_model ({}) of state", ppo().reward_model));
   kl_.visit(archive);
   policy_skips_.visit(archive, "policy");
   value_skips_.visit(archive, "value");

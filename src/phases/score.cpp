@@ -12,8 +12,8 @@
 #include "base/text.h"
 #include "data/reading.h"
 #include "data/tokenizer_identity.h"
+#include "data/unchanged.h"
 #include "io/append_file.h"
-#include "io/fingerprint.h"
 #include "io/run_history.h"
 
 namespace coxswain {
@@ -51,20 +51,20 @@ std::string records_of(const std::vector<double>& scores) {
 
 Score::Score(const ScorePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
-      world_(grid.world()),
+      context_{grid.world(), backend, log},
       tokenizer_(make_tokenizer(config_.data)),
       model_(config_.model, grid, backend) {
   check_vocabulary(*tokenizer_, config_.model.vocabulary);
-  read(log);
+  read();
 }
 
-void Score::read(Log& log) {
+void Score::read() {
   const ChatFormat chat(config_.chat, *tokenizer_);
   const RecordFiles files{.paths = config_.score.input, .key = kKey, .on_bad_line = config_.data.on_bad_line};
-  const Reading reading{files, chat, world_, log, config_.batch.length};
+  const Reading reading{files, chat, context_.world, context_.log, config_.batch.length};
   ReadCounts counts;
-  counts.records =
-      read_records(files, world_, log, counts.dropped, [&](const nlohmann::json& json, const std::string& place) {
+  counts.records = read_records(
+      files, context_.world, context_.log, counts.dropped, [&](const nlohmann::json& json, const std::string& place) {
         const bool comparison = kind_of(json) == RecordKind::comparisons;
         std::vector<TokenSequence> own;
         const auto records = parse_records(json, comparison ? RecordKind::comparisons : RecordKind::demonstrations);
@@ -83,27 +83,23 @@ std::int64_t Score::total_steps() const {
   return (std::ssize(sequences_) + config_.batch.global - 1) / config_.batch.global;
 }
 
-void Score::load_weights(Archive& archive) {
-  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  model_.load(archive);
+void Score::begin() {
+  go_on(load_model(initial_weights(config_.run, HeadKind::scalar), context_, [this](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    model_.load(archive);
+  }));
 }
 
-void Score::go_on(const std::string& weights, Log& log) {
-  std::vector<std::int32_t> inputs;
-  for (const TokenSequence& sequence : sequences_) {
-    inputs.push_back(static_cast<std::int32_t>(sequence.size()));
-    inputs.insert(inputs.end(), sequence.begin(), sequence.end());
-  }
-  const std::string hash = hexadecimal(hash_bytes(inputs.data(), inputs.size() * sizeof(inputs[0])));
+void Score::go_on(const std::string& weights) {
   unfinished_ = std::make_unique<UnfinishedOutput>(
-      world_, config_.run.directory + "/unfinished.jsonl",
-      fmt::format("scores by {} of {}, {} at once", weights, hash, config_.batch.global));
+      context_.world, config_.run.directory + "/unfinished.jsonl",
+      fmt::format("scores by {} of {}, {} at once", weights, content_hash(sequences_), config_.batch.global));
   for (const std::string& line :
        unfinished_->take(config_.batch.global, read_run_history(config_.run.directory).step()))
     scores_.push_back(std::stod(line));
   step_ = std::ssize(scores_) / config_.batch.global;
   for (std::size_t i = 0; i < scores_.size(); ++i) kept_tokens_ += std::ssize(sequences_[i]);
-  if (step_ > 0) log.info("goes on behind {} scores of {}", scores_.size(), sequences_.size());
+  if (step_ > 0) context_.log.info("goes on behind {} scores of {}", scores_.size(), sequences_.size());
 }
 
 StepReport Score::run_step() {
@@ -143,7 +139,7 @@ std::string Score::with_score(const Line& line) const {
 }
 
 void Score::finish() {
-  if (world_.rank() == 0) {
+  if (context_.world.rank() == 0) {
     std::string text;
     for (const Line& line : lines_) text += with_score(line);
     replace_text_file(config_.score.output, text);

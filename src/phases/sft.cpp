@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "data/prompts.h"
 #include "data/tokenizer_identity.h"
+#include "data/unchanged.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
@@ -72,6 +73,7 @@ ResponseScores::Config scores_config(const SftPhaseConfig& config, const ChatFor
 
 Sft::Sft(const SftPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
+      log_(log),
       context_{backend, grid, config_.model},
       model_(context_),
       trainer_(model_, config_.batch, config_.optimizer),
@@ -89,7 +91,23 @@ Sft::Sft(const SftPhaseConfig& config, const ProcessGrid& grid, Backend& backend
   if (config_.sft.choose == BestBy::reward)
     response_scores_.emplace(scores_config(config_, chat_), prompts_of(config_, chat_, grid.world(), log), model_,
                              grid.world(), backend);
-  trainer_.weights().initialise(config_.run.seed);
+}
+
+void Sft::load_frozen() {
+  if (!response_scores_) return;
+  const ModelSource source{config_.sft.reward_model, "[sft] reward_model", "reward model", HeadKind::scalar};
+  reward_state_ = load_model(source, load_context(), [this](Archive& archive) {
+    visit_own_tokenizer(archive);
+    response_scores_->load(archive);
+  });
+}
+
+void Sft::begin() {
+  if (config_.run.initialize_from.empty()) return trainer_.weights().initialise(config_.run.seed);
+  load_model(initial_weights(config_.run, config_.model.head), load_context(), [this](Archive& archive) {
+    visit_own_tokenizer(archive);
+    trainer_.weights().load(archive);
+  });
 }
 
 void Sft::check_text() const {
@@ -194,18 +212,21 @@ void Sft::visit(Archive& archive) {
   archive.value("sft/best_step", best_step_);
   archive.value("sft/best_merit", best_merit_);
   skips_.visit(archive, "sft");
+  check_judge(archive);
   source_.visit(archive);
   trainer_.visit(archive);
 }
 
-void Sft::load_weights(Archive& archive) {
-  visit_own_tokenizer(archive);
-  trainer_.weights().load(archive);
-}
-
-void Sft::load_reward_model(Archive& archive) {
-  visit_own_tokenizer(archive);
-  response_scores_->load(archive);
+// What the weights have been judged by so far: merits by another measure would not compare.
+void Sft::check_judge(Archive& archive) {
+  const SftConfig& sft = config_.sft;
+  if (sft.choose == BestBy::loss) held_out_->visit(archive, "sft/validation", "[sft] validation");
+  if (!response_scores_) return;
+  check_unchanged(archive, "sft/reward_model", reward_state_,
+                  fmt::format("[sft] reward_model ({}) of state", sft.reward_model));
+  check_unchanged(archive, "sft/prompts", content_hash(response_scores_->prompts()),
+                  fmt::format("the first [sft] scored_prompts of {} of contents",
+                              sft.validation_prompts.empty() ? "validation" : "validation_prompts"));
 }
 
 void Sft::visit_own_tokenizer(Archive& archive) { visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()}); }
