@@ -132,18 +132,6 @@ EncodedConversation ChatFormat::encode(const Conversation& conversation, Learned
   return out;
 }
 
-std::string ChatFormat::prompt_text(const Conversation& prompt) const {
-  std::string text;
-  for (const Turn& turn : prompt) {
-    if (turn.role == Role::assistant) {
-      text += config_.assistant_prefix + config_.response_start + turn.text + config_.stop;
-    } else {
-      text += (turn.role == Role::system ? config_.system_prefix : config_.user_prefix) + turn.text + config_.turn_end;
-    }
-  }
-  return text + config_.assistant_prefix;
-}
-
 std::string ChatFormat::decode_response(std::span<const std::int32_t> response) const {
   const std::size_t length = stop_.size();
   if (length > 0 && response.size() >= length && std::equal(stop_.begin(), stop_.end(), response.end() - length)) {

@@ -56,8 +56,6 @@ class ChatFormat {
   std::vector<std::int32_t> encode_prompt(const Conversation& prompt) const;
   std::vector<std::int32_t> encode_response(std::string_view text) const;  // with start and stop
   EncodedConversation encode(const Conversation& conversation, Learned learned) const;
-  // The text that these tokens stand for.
-  std::string prompt_text(const Conversation& prompt) const;
 
   const std::vector<std::int32_t>& stop() const { return stop_; }  // the tokens that end a response
   // The text of a response without response_start and, if it is there, without the stop.

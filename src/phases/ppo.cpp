@@ -75,13 +75,11 @@ StepReport Ppo::run_step() {
   const int updates = ppo().updates_per_rollout();
   const std::int64_t rollout = step_ / updates, update = step_ % updates;
   StepReport report;
-  if (update == 0) {
-    make_rollout(rollout);
-    for (const Episode& episode : rollout_.episodes) report.tokens += static_cast<std::int64_t>(episode.tokens.size());
-  }
-  const double rate = learning_rate(config_.models.optimizer, step_ + 1, 0, config_.run.steps);
+  if (update == 0) make_rollout(rollout);
+  const double rate = learning_rate(config_.models.optimizer, step_ + 1, tokens_, config_.run.steps);
   const double value_rate = rate / config_.models.optimizer.learning_rate * ppo().value_learning_rate;
   const std::vector<std::int64_t> order = minibatch(rollout, update);
+  report.tokens = tokens_of(order);
   const PpoModels::Update result = models_.update(
       {&rollout_, order, step_ + 1,
        [this](std::int64_t first, int count) { return text_->micro_batch(text_->consumed() + first, count); }},
@@ -90,8 +88,8 @@ StepReport Ppo::run_step() {
   value_skips_.see(result.value);
   if (text_) text_->advance(std::int64_t{ppo().minibatch} * ppo().pretrain_per_episode);
   ++step_;
-  report_rollout(report);
-  report_update(result, rate, report);
+  tokens_ += report.tokens;
+  note(result, rate, report);
   if (update == updates - 1) kl_.update(divergence_.k1, std::ssize(rollout_.episodes));
   return report;
 }
@@ -105,7 +103,6 @@ void Ppo::make_rollout(std::int64_t number) {
   sampling.max_new_tokens = config_.generate.max_new_tokens;
   sampling.stop_sequences = {chat_.stop()};
   rollout_ = roll_out(generator_, requests(number), sampling);
-  for (const Episode& episode : rollout_.episodes) generated_ += episode.response_length();
   models_.assess(rollout_);
 
   RewardShaping shaping;
@@ -145,7 +142,17 @@ std::vector<std::int64_t> Ppo::minibatch(std::int64_t rollout, std::int64_t upda
   return episodes;
 }
 
-void Ppo::report_rollout(StepReport& report) const {
+// What an update learns from, its pre-training text included.
+std::int64_t Ppo::tokens_of(const std::vector<std::int64_t>& episodes) const {
+  std::int64_t tokens = 0;
+  for (const std::int64_t episode : episodes)
+    tokens += std::ssize(rollout_.episodes[static_cast<std::size_t>(episode)].tokens);
+  if (text_) tokens += std::ssize(episodes) * ppo().pretrain_per_episode * config_.models.batch.length;
+  return tokens;
+}
+
+// The first four are the console's columns, the first of all the report's large curve.
+void Ppo::note(const PpoModels::Update& update, double rate, StepReport& report) const {
   double score = 0, length = 0, ended = 0;
   for (const Episode& episode : rollout_.episodes) {
     score += static_cast<double>(episode.score);
@@ -153,19 +160,20 @@ void Ppo::report_rollout(StepReport& report) const {
     ended += episode.ended ? 1 : 0;
   }
   const auto count = static_cast<double>(rollout_.episodes.size());
-  report.metrics = {{"reward", score / count},           {"kl", divergence_.k1},
-                    {"kl_k3", divergence_.k3},           {"kl_coefficient", kl_.coefficient()},
-                    {"response_tokens", length / count}, {"ended", ended / count}};
-}
-
-void Ppo::report_update(const PpoModels::Update& update, double rate, StepReport& report) const {
   const std::vector<double>& policy = update.policy.terms[0];
   const std::vector<double>& value = update.value.terms[0];
   const auto add = [&](const char* name, double number) { report.metrics.emplace_back(name, number); };
+  add("reward", score / count);
+  add("kl", divergence_.k1);
   add("policy_loss", policy[PolicyLoss::kLoss]);
   add("value_loss", value[ValueLoss::kLoss]);
   if (text_) add("pretrain_loss", update.policy.terms[1][0]);
   add("clip_fraction", policy[PolicyLoss::kClipFraction]);
+  add("kl_k2", divergence_.k2);
+  add("kl_k3", divergence_.k3);
+  add("kl_coefficient", kl_.coefficient());
+  add("response_tokens", length / count);
+  add("ended", ended / count);
   add("approximate_kl", policy[PolicyLoss::kApproximateKl]);
   add("entropy", policy[PolicyLoss::kEntropy]);
   add("learning_rate", rate);
@@ -176,8 +184,9 @@ void Ppo::report_update(const PpoModels::Update& update, double rate, StepReport
 
 void Ppo::visit(Archive& archive) {
   archive.value("ppo/step", step_);
-  archive.value("ppo/generated", generated_);
+  archive.value("ppo/tokens", tokens_);
   archive.value("ppo/divergence", divergence_.k1);
+  archive.value("ppo/divergence_k2", divergence_.k2);
   archive.value("ppo/divergence_k3", divergence_.k3);
   visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
   check_unchanged(archive, "ppo/prompts", content_hash(prompts_.records),

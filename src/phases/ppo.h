@@ -55,8 +55,8 @@ class Ppo final : public Phase {
   void make_rollout(std::int64_t number);                   // from 0
   std::vector<GenerationRequest> requests(std::int64_t rollout) const;
   std::vector<std::int64_t> minibatch(std::int64_t rollout, std::int64_t update) const;  // episodes, in their order
-  void report_rollout(StepReport& report) const;
-  void report_update(const PpoModels::Update& update, double rate, StepReport& report) const;
+  std::int64_t tokens_of(const std::vector<std::int64_t>& episodes) const;
+  void note(const PpoModels::Update& update, double rate, StepReport& report) const;
 
   PpoPhaseConfig config_;
   LoadContext context_;
@@ -73,7 +73,7 @@ class Ppo final : public Phase {
   SkipPolicy policy_skips_, value_skips_;
   Rollout rollout_;                        // at work
   KlEstimates divergence_;                 // of its responses, from the reference
-  std::int64_t step_ = 0, generated_ = 0;  // updates; tokens of all responses so far
+  std::int64_t step_ = 0, tokens_ = 0;     // updates; tokens that they have learned from
 };
 
 }  // namespace coxswain

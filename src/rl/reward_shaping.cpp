@@ -77,10 +77,4 @@ KlEstimates mean_divergence_by_response(const Rollout& rollout) {
   return divided(total(rollout), rollout.episodes.size());
 }
 
-KlEstimates mean_divergence_by_token(const Rollout& rollout) {
-  std::size_t tokens = 0;
-  for (const Episode& episode : rollout.episodes) tokens += episode.log_probs.size();
-  return divided(total(rollout), tokens);
-}
-
 }  // namespace coxswain

@@ -33,8 +33,7 @@ struct KlEstimates {
 KlEstimates token_divergence(double log_prob, double reference_log_prob);
 // Sum over the tokens of a response: estimates the divergence of the whole response (k1 and k3 without bias).
 KlEstimates response_divergence(const Episode& episode);
-// Means over the responses, and over all tokens of all responses; 0 where there are none.
+// Mean over the responses; 0 where there are none.
 KlEstimates mean_divergence_by_response(const Rollout& rollout);
-KlEstimates mean_divergence_by_token(const Rollout& rollout);
 
 }  // namespace coxswain

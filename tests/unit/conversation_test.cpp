@@ -40,10 +40,9 @@ TEST(Transcript, BecomesTurns) {
 TEST(ChatFormat, RendersTheDefaults) {
   ByteTokenizer tokenizer;
   const ChatFormat chat({}, tokenizer);
-  EXPECT_EQ(chat.prompt_text({{Role::user, "Hi"}}), "\n\nHuman: Hi\n\nAssistant:");
-  EXPECT_EQ(chat.prompt_text(kTalk),
+  EXPECT_EQ(tokenizer.decode(chat.encode_prompt({{Role::user, "Hi"}})), "\n\nHuman: Hi\n\nAssistant:");
+  EXPECT_EQ(tokenizer.decode(chat.encode_prompt(kTalk)),
             "Be kind.\n\nHuman: Hi\n\nAssistant: Hello<|endoftext|>\n\nHuman: Bye\n\nAssistant:");
-  EXPECT_EQ(tokenizer.decode(chat.encode_prompt(kTalk)), chat.prompt_text(kTalk));
   EXPECT_THAT(chat.stop(), ElementsAre(256));
   EXPECT_THAT(chat.encode_response("ok"), ElementsAre(' ', 'o', 'k', 256));
 }
@@ -127,7 +126,7 @@ TEST(ChatFormat, PlainTextNeedsNoMarkers) {
       .system_prefix = "", .user_prefix = "", .turn_end = "", .assistant_prefix = "", .response_start = "", .stop = ""};
   EXPECT_NO_THROW(plain.check());
   const ChatFormat chat(plain, tokenizer);
-  EXPECT_EQ(chat.prompt_text({{Role::user, "Once upon"}}), "Once upon");
+  EXPECT_EQ(tokenizer.decode(chat.encode_prompt({{Role::user, "Once upon"}})), "Once upon");
   EXPECT_THAT(chat.encode({{Role::user, "1+1="}, {Role::assistant, "2"}}, Learned::last_response).tokens,
               ElementsAre('1', '+', '1', '=', '2', 256));
   EXPECT_NO_THROW(chat.check_text("Human: \n\nAssistant:"));

@@ -1,16 +1,20 @@
-// Every deck in inputs/ is valid, and the GPT-3 decks say what Brown et al. 2020 printed.
+// Every deck in inputs/ is valid, what the READMEs show of them can be run, and the GPT-3 decks say what Brown et al. 2020 printed.
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <regex>
 
 #include "base/deck.h"
+#include "io/append_file.h"
 #include "rl/ppo_plan.h"
+#include "settings/help.h"
 #include "settings/settings.h"
 
 namespace coxswain {
 namespace {
 
-const std::filesystem::path kInputs = std::filesystem::path(COXSWAIN_SOURCE_DIR) / "inputs";
+const std::filesystem::path kSource = COXSWAIN_SOURCE_DIR;
+const std::filesystem::path kInputs = kSource / "inputs";
 
 Settings read(const std::filesystem::path& path) {
   return read_settings(read_deck_text(path.string()), path.string(), {}, 0);
@@ -24,6 +28,43 @@ TEST(Inputs, EveryDeckIsValid) {
     EXPECT_NO_THROW(read(entry.path())) << entry.path();
   }
   EXPECT_GE(decks, 10);
+}
+
+// The block in README.md says what the file that it names says.
+TEST(Inputs, TheFirstDeckOfTheReadmeIsPretrainIni) {
+  const std::string readme = read_text_file(kSource / "README.md"), fence = "```ini\n";
+  const std::size_t first = readme.find(fence);
+  ASSERT_NE(first, std::string::npos);
+  const std::size_t begin = first + fence.size(), end = readme.find("```", begin);
+  Settings shown = read_settings(readme.substr(begin, end - begin), "README.md", {}, 1);
+  const Settings deck = read_settings(read_deck_text((kInputs / "tiny" / "pretrain.ini").string()), "deck", {}, 1);
+  shown.run.validation_batches = deck.run.validation_batches;  // left out there
+  shown.run.log_every = deck.run.log_every;
+  EXPECT_EQ(effective_deck(shown), effective_deck(deck));
+}
+
+TEST(Inputs, SampleIniTakesWhatPretrainIniTrains) {
+  const Settings pretrain = read(kInputs / "tiny" / "pretrain.ini"), sample = read(kInputs / "tiny" / "sample.ini");
+  EXPECT_EQ(sample.run.initialize_from, pretrain.run.directory);
+  EXPECT_EQ(sample.model, pretrain.model);
+}
+
+// Each chain of jobs that a page shows asks for the ranks that all its decks want.
+TEST(Inputs, DocumentedChainsFitTheirNodes) {
+  const std::regex chain(R"(rlhf\.sh --nodes=(\d+) --ntasks-per-node=(\d+) -- (\S+)\{(\S+)\}\.ini)");
+  for (const char* page : {"README.md", "jobs/slurm/README.md", "jobs/slurm/rlhf.sh"}) {
+    SCOPED_TRACE(page);
+    const std::string text = read_text_file(kSource / page);
+    std::smatch words;
+    ASSERT_TRUE(std::regex_search(text, words, chain));
+    const int ranks = std::stoi(words[1]) * std::stoi(words[2]);
+    const std::string stages = words[4];
+    const std::regex stage("[^,]+");
+    for (std::sregex_iterator at(stages.begin(), stages.end(), stage); at != std::sregex_iterator(); ++at) {
+      const std::string path = (kSource / (words[3].str() + at->str() + ".ini")).string();
+      EXPECT_NO_THROW(read_settings(read_deck_text(path), path, {}, ranks));
+    }
+  }
 }
 
 TEST(Inputs, Gpt3DecksFollowTable2_1) {

@@ -83,16 +83,14 @@ TEST(Divergence, K1AndK3HaveTheDivergenceAsTheirMean) {
   EXPECT_NEAR(k3, divergence, 1e-15);
 }
 
-TEST(Divergence, MeansByResponseAndByToken) {
+TEST(Divergence, MeanByResponse) {
   Rollout rollout;
   rollout.episodes = {episode_of({-1, -2, -0.5f}, {-1.5f, -1, -0.5f}, 0, true),  // 0.5 - 1 + 0 = -0.5
                       episode_of({-1}, {-3}, 0, true)};                          // 2
   EXPECT_DOUBLE_EQ(response_divergence(rollout.episodes[0]).k1, -0.5);
   EXPECT_DOUBLE_EQ(mean_divergence_by_response(rollout).k1, 0.75);
-  EXPECT_DOUBLE_EQ(mean_divergence_by_token(rollout).k1, 1.5 / 4);
-  EXPECT_DOUBLE_EQ(mean_divergence_by_token(rollout).k2, (0.125 + 0.5 + 2) / 4);
+  EXPECT_DOUBLE_EQ(mean_divergence_by_response(rollout).k2, (0.125 + 0.5 + 2) / 2);
   EXPECT_EQ(mean_divergence_by_response({}).k1, 0);
-  EXPECT_EQ(mean_divergence_by_token({}).k1, 0);
 }
 
 TEST(KlController, FixedStaysWhereTheDeckPutIt) {
