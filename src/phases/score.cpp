@@ -22,22 +22,37 @@ namespace {
 
 constexpr const char* kKey = "[score] input";
 
-// Prompt and response; a generated response that was cut off has no stop, and is scored without one, as in PPO.
-TokenSequence encoded(const Conversation& prompt, const std::string& response, const ChatFormat& chat, bool cut_off,
-                      int most_tokens) {
-  chat.check_text(response);
-  if (trim(response).empty()) throw UnusableRecord("empty response");
+// Who wrote the responses of a line: a policy where it says how they ended, and whether the last one was cut off.
+struct Writer {
+  explicit Writer(const nlohmann::json& line)
+      : policy(line.contains("finish_reason")), cut_off(policy && line["finish_reason"] == "length") {}
+  bool policy, cut_off;
+};
+
+// A policy's response is scored as it is, whatever it says, as in PPO; else a file of them would not be scored whole.
+std::vector<Record> records_in(const nlohmann::json& line, const Writer& writer) {
+  if (kind_of(line) == RecordKind::comparisons) return parse_records(line, RecordKind::comparisons);
+  const auto response = line.find("response");
+  if (!writer.policy || response == line.end() || !response->is_string())
+    return parse_records(line, RecordKind::demonstrations);
+  nlohmann::json prompt = line;
+  prompt.erase("response");
+  std::vector<Record> records = parse_records(prompt, RecordKind::prompts);
+  for (Record& record : records) record.responses = {response->get<std::string>()};
+  return records;
+}
+
+// Prompt and response; one that was cut off has no stop, and is scored without one.
+TokenSequence encoded(const Conversation& prompt, const std::string& response, const ChatFormat& chat,
+                      const Writer& writer, int most_tokens) {
+  if (!writer.policy) chat.check_text(response);
+  if (!writer.policy && trim(response).empty()) throw UnusableRecord("empty response");
   TokenSequence tokens = chat.encode_prompt(prompt);
   const TokenSequence more = chat.encode_response(response);
-  tokens.insert(tokens.end(), more.begin(), more.end() - (cut_off ? std::ssize(chat.stop()) : 0));
+  tokens.insert(tokens.end(), more.begin(), more.end() - (writer.cut_off ? std::ssize(chat.stop()) : 0));
   if (static_cast<int>(tokens.size()) > most_tokens)
     throw UnusableRecord(fmt::format("response that ends beyond {} tokens", most_tokens));
   return tokens;
-}
-
-bool was_cut_off(const nlohmann::json& line) {
-  const auto reason = line.find("finish_reason");
-  return reason != line.end() && *reason == "length";
 }
 
 // With all their bits.
@@ -66,12 +81,12 @@ void Score::read() {
   counts.records = read_records(
       files, context_.world, context_.log, counts.dropped, [&](const nlohmann::json& json, const std::string& place) {
         const bool comparison = kind_of(json) == RecordKind::comparisons;
+        const Writer writer(json);
         std::vector<TokenSequence> own;
-        const auto records = parse_records(json, comparison ? RecordKind::comparisons : RecordKind::demonstrations);
-        for (const Record& record : records) {
+        for (const Record& record : records_in(json, writer)) {
           chat.check_texts(record.prompt);
           for (const std::string& response : record.responses)
-            own.push_back(encoded(record.prompt, response, chat, was_cut_off(json), config_.batch.length));
+            own.push_back(encoded(record.prompt, response, chat, writer, config_.batch.length));
         }
         lines_.push_back({json.dump(), place, sequences_.size(), own.size(), comparison || own.size() != 1});
         std::move(own.begin(), own.end(), std::back_inserter(sequences_));
