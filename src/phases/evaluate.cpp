@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
+#include "phases/policy_sampling.h"
 #include "phases/scored_responses.h"
 #include "rl/best_of_n.h"
 #include "rl/proportion.h"
@@ -105,13 +106,8 @@ std::vector<GenerationRequest> Evaluate::requests(int samples) const {
 
 Rollout Evaluate::judged(const ModelSource& policy, int samples) {
   load_policy(policy);
-  Sampling sampling;
-  sampling.seed = config_.run.seed;
-  sampling.temperature = config_.generate.temperature;
-  sampling.min_new_tokens = config_.generate.min_new_tokens;
-  sampling.max_new_tokens = config_.generate.max_new_tokens;
-  sampling.stop_sequences = {chat_.stop()};
-  Rollout rollout = policy_judge_->judge(requests(samples), sampling);
+  Rollout rollout =
+      policy_judge_->judge(requests(samples), policy_sampling(config_.generate, config_.run.seed, chat_, *tokenizer_));
   for (const Episode& episode : rollout.episodes) {
     if (std::isfinite(episode.score)) continue;
     throw Error(ExitCode::diverged, fmt::format("the score is {}: the model of [evaluate] reward_model = {} is broken; "

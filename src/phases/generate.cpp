@@ -11,6 +11,7 @@
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
 #include "io/run_history.h"
+#include "phases/policy_sampling.h"
 
 namespace coxswain {
 
@@ -111,20 +112,12 @@ std::int64_t Generate::requests() const { return std::ssize(prompts_) * config_.
 std::int64_t Generate::total_steps() const { return (requests() + requests_a_step() - 1) / requests_a_step(); }
 
 Sampling Generate::sampling() const {
-  Sampling sampling;
-  sampling.seed = config_.run.seed;
-  sampling.temperature = config_.generate.temperature;
-  sampling.top_k = config_.generate.top_k;
-  sampling.top_p = config_.generate.top_p;
-  sampling.min_new_tokens = config_.generate.min_new_tokens;
-  sampling.max_new_tokens = config_.generate.max_new_tokens;
-  if (config_.generate.synthetic_prompts > 0) return sampling;
-  if (chats_)
-    sampling.stop_sequences = {chat_.stop()};
-  else
-    sampling.stop_tokens = {tokenizer_->end_of_document()};
-  if (!config_.generate.stop.empty()) sampling.stop_texts = {config_.generate.stop};
-  sampling.tokenizer = tokenizer_.get();
+  Sampling sampling = policy_sampling(config_.generate, config_.run.seed, chat_, *tokenizer_);
+  if (!chats_) sampling.stop_sequences = {{tokenizer_->end_of_document()}};
+  if (config_.generate.synthetic_prompts > 0) {  // random tokens end nothing
+    sampling.stop_sequences.clear();
+    sampling.stop_texts.clear();
+  }
   return sampling;
 }
 

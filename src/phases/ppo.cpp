@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "data/unchanged.h"
+#include "phases/policy_sampling.h"
 #include "rl/advantages.h"
 #include "rl/roll_out.h"
 #include "train/learning_rate.h"
@@ -96,12 +97,8 @@ StepReport Ppo::run_step() {
 
 // One reads the paper here: respond, look, shape, estimate, whiten.
 void Ppo::make_rollout(std::int64_t number) {
-  Sampling sampling;
-  sampling.seed = config_.run.seed;
+  Sampling sampling = policy_sampling(config_.generate, config_.run.seed, chat_, *tokenizer_);
   sampling.step = number;
-  sampling.min_new_tokens = config_.generate.min_new_tokens;
-  sampling.max_new_tokens = config_.generate.max_new_tokens;
-  sampling.stop_sequences = {chat_.stop()};
   rollout_ = roll_out(generator_, requests(number), sampling);
   models_.assess(rollout_);
 

@@ -9,6 +9,7 @@
 #include "data/prompts.h"
 #include "data/tokenizer_identity.h"
 #include "data/unchanged.h"
+#include "phases/policy_sampling.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
@@ -54,19 +55,13 @@ std::vector<std::vector<std::int32_t>> prompts_of(const SftPhaseConfig& config, 
   return prompts;
 }
 
-ResponseScores::Config scores_config(const SftPhaseConfig& config, const ChatFormat& chat) {
-  ResponseScores::Config scores{.reward = config.reward_model,
-                                .reward_grid = config.reward_grid,
-                                .generator = {.slots = config.generate.slots, .context = config.batch.length},
-                                .sampling = {},
-                                .micro = config.batch.micro,
-                                .length = config.batch.length};
-  scores.sampling.seed = config.run.seed;
-  scores.sampling.temperature = config.generate.temperature;
-  scores.sampling.min_new_tokens = config.generate.min_new_tokens;
-  scores.sampling.max_new_tokens = config.generate.max_new_tokens;
-  scores.sampling.stop_sequences = {chat.stop()};
-  return scores;
+ResponseScores::Config scores_config(const SftPhaseConfig& config, const ChatFormat& chat, const Tokenizer& tokenizer) {
+  return {.reward = config.reward_model,
+          .reward_grid = config.reward_grid,
+          .generator = {.slots = config.generate.slots, .context = config.batch.length},
+          .sampling = policy_sampling(config.generate, config.run.seed, chat, tokenizer),
+          .micro = config.batch.micro,
+          .length = config.batch.length};
 }
 
 }  // namespace
@@ -89,8 +84,8 @@ Sft::Sft(const SftPhaseConfig& config, const ProcessGrid& grid, Backend& backend
   if (config_.run.validate_every > 0 && !config_.sft.validation.empty())
     held_out_.emplace(packed(config_, config_.sft.validation, "[sft] validation", false, chat_, grid.world(), log));
   if (config_.sft.choose == BestBy::reward)
-    response_scores_.emplace(scores_config(config_, chat_), prompts_of(config_, chat_, grid.world(), log), model_,
-                             grid.world(), backend);
+    response_scores_.emplace(scores_config(config_, chat_, *tokenizer_), prompts_of(config_, chat_, grid.world(), log),
+                             model_, grid.world(), backend);
 }
 
 void Sft::load_frozen() {
