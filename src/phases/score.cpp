@@ -42,16 +42,19 @@ std::vector<Record> records_in(const nlohmann::json& line, const Writer& writer)
   return records;
 }
 
-// Prompt and response; one that was cut off has no stop, and is scored without one.
+// Prompt and response; one that was cut off has no stop, and is scored without one. A policy's text may have more
+// tokens than it drew (bytes that were no UTF-8 have been replaced): it is seen as far as it fits.
 TokenSequence encoded(const Conversation& prompt, const std::string& response, const ChatFormat& chat,
                       const Writer& writer, int most_tokens) {
   if (!writer.policy) chat.check_text(response);
   if (!writer.policy && trim(response).empty()) throw UnusableRecord("empty response");
   TokenSequence tokens = chat.encode_prompt(prompt);
+  const std::size_t prompt_tokens = tokens.size();
   const TokenSequence more = chat.encode_response(response);
   tokens.insert(tokens.end(), more.begin(), more.end() - (writer.cut_off ? std::ssize(chat.stop()) : 0));
-  if (static_cast<int>(tokens.size()) > most_tokens)
-    throw UnusableRecord(fmt::format("response that ends beyond {} tokens", most_tokens));
+  const auto most = static_cast<std::size_t>(most_tokens);
+  if (writer.policy && prompt_tokens < most) tokens.resize(std::min(tokens.size(), most));
+  if (tokens.size() > most) throw UnusableRecord(fmt::format("response that ends beyond {} tokens", most_tokens));
   return tokens;
 }
 
