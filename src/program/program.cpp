@@ -155,7 +155,7 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
 }
 
 std::string check_report(const Settings& settings) {
-  if (!uses_model(settings.run.phase)) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
+  if (!phase_row(settings.run.phase).model) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
   const std::size_t program = program_bytes(settings);
   if (settings.run.phase == "ppo") {
     const PpoModelConfig models = ppo_model_config(settings);
@@ -184,12 +184,12 @@ int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend
   options.deck = effective_deck(settings);
   options.session = describe_session(grid, backend);
   log.info("coxswain {}: {} with {}, {}", COXSWAIN_VERSION, settings.run.phase,
-           uses_model(settings.run.phase)
+           phase_row(settings.run.phase).model
                ? fmt::format("{} parameters", count_text(static_cast<double>(settings.model.parameter_count())))
                : "no model",
            options.session);
   options.facts = {{"version", COXSWAIN_VERSION}, {"ranks", options.session}};
-  if (uses_model(settings.run.phase)) {
+  if (phase_row(settings.run.phase).model) {
     options.facts.emplace_back("model", fmt::format("{} parameters", settings.model.parameter_count()));
     if (settings.run.phase != "generate") options.gemm_flops_rate = gemm_rate(settings.model, grid, backend);
   }

@@ -277,14 +277,13 @@ std::string divisor_list(int number) {
 std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck) {
   Mistakes mistakes;
   check_given(settings, deck, mistakes);
-  if (!uses_model(settings.run.phase)) return mistakes;
+  const PhaseRow& phase = phase_row(settings.run.phase);
+  if (!phase.model) return mistakes;
   const Placed policy{settings.model, settings.grid, "model", "grid"};
   check_tensor_shards(policy, settings, deck, mistakes);
   check_stages(policy, mistakes);
   check_lengths(settings, deck, mistakes);
-  const std::string& phase = settings.run.phase;
-  const bool has_global_batch = phase != "generate" && phase != "ppo" && phase != "evaluate" && phase != "score";
-  if (has_global_batch) check_data_shards(policy, settings, deck, mistakes);
+  if (phase.global_batch) check_data_shards(policy, settings, deck, mistakes);
   if (settings.run.phase == "sft") check_sft(settings, deck, mistakes);
   if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);
   if (settings.run.phase == "evaluate" && !settings.evaluate.prompts.empty()) {
