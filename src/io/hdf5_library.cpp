@@ -15,7 +15,8 @@ std::recursive_mutex& library_mutex() {
 }
 
 Library::Library() : lock_(library_mutex()) {
-  static const bool started = [] { return H5open() >= 0 && H5PLset_loading_state(0) >= 0; }();
+  // All files are closed where they are left. At exit HDF5 would close once more what it failed to close, and crash.
+  static const bool started = [] { return H5dont_atexit() >= 0 && H5open() >= 0 && H5PLset_loading_state(0) >= 0; }();
   if (!started) throw Error(ExitCode::internal, "the HDF5 library did not start");
   thread_local const bool silent = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0;
   static_cast<void>(silent);

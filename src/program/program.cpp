@@ -60,9 +60,11 @@ std::string describe_session(const ProcessGrid& grid, const Backend& backend) {
   return text;
 }
 
-// GEMM rate of all ranks at once, on a product as large as a processor likes them. 0: unknown.
+// GEMM rate of all ranks at once, on a product as large as a processor likes them. 0: unknown. A model much smaller
+// than one matrix of that product comes nowhere near the rate, and its run may be over before it is measured.
 double gemm_rate(const ModelConfig& model, const ProcessGrid& grid, Backend& backend) {
   constexpr std::int64_t kSize = 1024;
+  if (model.parameter_count() < kSize * kSize / 4) return 0;
   const double seconds =
       backend.library_product_seconds(LinearProduct::forward, model.working_type(), kSize, kSize, kSize);
   backend.release_idle(kSize * kSize);  // what only this product wanted

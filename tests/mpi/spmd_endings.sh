@@ -31,7 +31,7 @@ start=$SECONDS
 expect internal 70 1 "^coxswain: $place: the invariant is broken$"
 expect disk_full 74 1 "^coxswain: $place: no space left$"
 expect exception 70 1 "^coxswain: $place: a kernel refuses$"
-if [ $((SECONDS - start)) -gt 15 ]; then
+if [ $((SECONDS - start)) -gt 25 ]; then
   echo "FAILED: three jobs with an error on one rank took $((SECONDS - start)) s"
   failures=$((failures + 1))
 fi

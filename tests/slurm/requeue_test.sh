@@ -20,9 +20,8 @@ trap '"$here/cluster.sh" stop "$cluster" 9>&-' EXIT
 rm -rf "$work" && mkdir -p "$work"
 "$here/cluster.sh" start "$cluster" 2 4 9>&- || { tail -n 20 "$cluster"/log/*.log; exit 1; }
 export SLURM_CONF=$cluster/slurm.conf
-failures=0
 
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
+fail() { echo "FAILED: $*" | tee -a "$work/failures"; }  # also in what runs beside the cases
 
 submit() {  # submit NAME SCRIPT STEPS [sbatch options -- program options]: prints the job's number
   local name=$1 script=$2 steps=$3 options=()
@@ -102,5 +101,6 @@ expect_run() {  # expect_run JOB NAME STARTS: finished, each step once, so many 
 }
 
 source "$here/requeue_cases.sh"
-[ $failures = 0 ] || { echo; tail -n 15 "$work"/*.out; sacct -D -P -o JobID,JobName,State,ExitCode; }
-exit $((failures > 0))
+wait
+[ ! -s "$work/failures" ] || { echo; tail -n 15 "$work"/*.out; sacct -D -P -o JobID,JobName,State,ExitCode; }
+[ ! -s "$work/failures" ]

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# cuda_build.sh build FOLDER   compiles the CUDA backend and what calls it as preset `cuda` does, and links a test for a GPU
-# cuda_build.sh budget FOLDER  holds the kernels against kernels/cuda/budget.json
+# cuda_build.sh build FOLDER [RELEASE]  compiles the CUDA backend and what calls it as preset `cuda` does, and links a test for
+#                                       a GPU; what does not see CUDA is taken from RELEASE, a build of preset `release`
+# cuda_build.sh budget FOLDER           holds the kernels against kernels/cuda/budget.json
 # For one architecture, sm_90a; COXSWAIN_FULL=1 takes all that the preset has (the other two take a minute of one core each).
-# The program's other files do not see CUDA, and are compiled by preset `release` already. 4: skipped.
+# 4: skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=$2
@@ -13,10 +14,12 @@ if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
 fi
 case $1 in
   build)
-    architectures=90a
-    [ -n "${COXSWAIN_FULL:-}" ] && architectures='80;90a;100'
+    architectures=90a launcher=${CMAKE_CXX_COMPILER_LAUNCHER:-}
+    [ -n "${3:-}" ] && launcher="bash;$PWD/tests/tools/compiled_already.sh;$3"
+    [ -n "${COXSWAIN_FULL:-}" ] && architectures='80;90a;100' launcher=
     cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCOXSWAIN_CUDA=ON -DCOXSWAIN_WERROR=ON \
-      "-DCMAKE_CUDA_ARCHITECTURES=$architectures" >"$folder.log" 2>&1 || { cat "$folder.log"; exit 1; }
+      "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" "-DCMAKE_CUDA_ARCHITECTURES=$architectures" >"$folder.log" 2>&1 ||
+      { cat "$folder.log"; exit 1; }
     cmake --build "$folder" --parallel 2 --target coxswain_parallel cuda_agreement_test
     ended=0
     "$folder/tests/cuda_agreement_test" --gtest_brief=1 || ended=$?
