@@ -71,9 +71,9 @@ class Ppo final : public Phase {
   std::optional<BatchSource> text_;  // pre-training text
   RolloutState rollout_state_;
   SkipPolicy policy_skips_, value_skips_;
-  Rollout rollout_;                        // at work
-  KlEstimates divergence_;                 // of its responses, from the reference
-  std::int64_t step_ = 0, tokens_ = 0;     // updates; tokens that they have learned from
+  Rollout rollout_;                     // at work
+  KlEstimates divergence_;              // of its responses, from the reference
+  std::int64_t step_ = 0, tokens_ = 0;  // updates; tokens that they have learned from
 };
 
 }  // namespace coxswain

@@ -107,7 +107,7 @@ def check_metrics(bench, name, run):
         more, text = line["tokens"] - before["tokens"], MINIBATCH * (PER_EPISODE * LENGTH if name == "ppo_ptx" else 0)
         bench.check(text + MINIBATCH < more <= text + MINIBATCH * LENGTH, f"{name}, step {line['step']}: {more} tokens")
         rate = RATE * min(1, WARMUP_START + (1 - WARMUP_START) * before["tokens"] / WARMUP_TOKENS)
-        bench.check(abs(line["learning_rate"] - rate) < 1e-9, f"{name}: {line} begins after {before['tokens']} tokens: rate {rate}")
+        bench.check(abs(line["learning_rate"] - rate) < 1e-9, f"{name}: {line} after {before['tokens']} tokens: not {rate}")
 
 
 def main():

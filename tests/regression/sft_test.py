@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fine-tuning as a user runs it. Law 1: metrics byte for byte, the choice and the state's hash on every grid, the reward model
 cut differently. Law 2: SIGKILL at random moments and the same command on another grid. The best weights stay on disk and are
-what other runs begin with; data and a judge that changed are refused; a restart does without the weights that it began with. COXSWAIN_SEEDS: how many kills' seeds (default 2)."""
+what other runs begin with; data and a judge that changed are refused; a restart does without the weights that it began with.
+COXSWAIN_SEEDS: how many kills' seeds (default 2)."""
 import json
 import os
 import random
@@ -102,7 +103,8 @@ def refusals(bench, keys, gold):
         text = changed and changed.read_text()
         if changed:
             changed.write_text(text.replace("x", "w"))
-        ended = bench.run(DECK, 1, keys | grid_keys(ALONE, ALONE) | {"run.directory": bench.work / run, "run.steps": 99} | given)
+        more = {"run.directory": bench.work / run, "run.steps": 99}
+        ended = bench.run(DECK, 1, keys | grid_keys(ALONE, ALONE) | more | given)
         if changed:
             changed.write_text(text)
         bench.check(ended.code == 65 and what in ended.text and len(ended.errors()) == 1,

@@ -1,4 +1,5 @@
-// Every deck in inputs/ is valid, what the READMEs show of them can be run, and the GPT-3 decks say what Brown et al. 2020 printed.
+// Every deck in inputs/ is valid, what the READMEs show of them can be run, and the GPT-3 decks say what Brown et al.
+// 2020 printed.
 #include <gtest/gtest.h>
 
 #include <filesystem>
