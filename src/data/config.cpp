@@ -26,6 +26,11 @@ void DataConfig::check() const {
   if (!source.empty() && !synthetic()) parse_sources(source);
 }
 
+ChatConfig without_markers() {
+  return {
+      .system_prefix = "", .user_prefix = "", .turn_end = "", .assistant_prefix = "", .response_start = "", .stop = ""};
+}
+
 void ChatConfig::check() const {
   if (!user_prefix.empty() && user_prefix == assistant_prefix) {
     refuse(fmt::format("[chat] assistant_prefix = {} is also user_prefix; the two roles need different markers",

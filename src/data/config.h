@@ -58,6 +58,9 @@ struct ChatConfig {
   friend bool operator==(const ChatConfig&, const ChatConfig&) = default;
 };
 
+// Of texts that are shown as they stand, ended by the end of a document.
+ChatConfig without_markers();
+
 // "a.h5:0.6, b.h5:0.4" -> paths and weights. Throws Error(usage) naming [data] source.
 std::vector<DataSource> parse_sources(const std::string& list);
 std::vector<std::string> parse_paths(const std::string& list);  // "a.txt, b.txt"

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/error.h"
 #include "base/text.h"
 #include "data/input_files.h"
 #include "data/unchanged.h"
@@ -61,6 +62,20 @@ void read_plain(const std::string& path, const Reading& reading, Prompts& prompt
 }
 
 }  // namespace
+
+bool hold_records(const std::string& paths, const std::string& key) {
+  std::int64_t files = 0, records = 0;
+  for (const std::string& pattern : parse_paths(paths))
+    for (const std::string& path : matching_files(pattern, key)) {
+      ++files;
+      records += is_json(path) ? 1 : 0;
+    }
+  if (records != 0 && records != files)
+    throw Error(ExitCode::data, fmt::format("{} = {}: some of these files hold records (.jsonl, .ndjson, .json), the "
+                                            "others a prompt a line; give one kind only",
+                                            key, paths));
+  return records > 0;
+}
 
 Prompts read_prompts(const Reading& reading) {
   Prompts prompts;

@@ -39,7 +39,7 @@ std::string key_numbers(const ReportFacts& facts, const RunHistory& history) {
   const auto item = [&](const std::string& name, const std::string& value) {
     html += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", escape_html(name), escape_html(value));
   };
-  if (!history.metrics().empty()) {
+  if (facts.has_curves && !history.metrics().empty()) {
     const Series& main = history.metrics().front();
     item("Last " + spoken(main.name, false), number_text(main.last()));
     if (const Series* validation = history.find(kValidation + main.name)) {
@@ -120,7 +120,7 @@ std::string row(const std::string& name, const std::string& value) {
 std::string tables(const ReportFacts& facts, const RunHistory& history) {
   std::string rows = row("Directory", facts.directory);
   for (const auto& [name, value] : facts.facts) rows += row(spoken(name), value);
-  for (const Series& series : history.metrics())
+  for (const Series& series : facts.has_curves ? history.metrics() : std::vector<Series>())
     rows += row("Last " + spoken(series.name, false), number_text(series.last()));
   std::string html = fmt::format("<h2>Run</h2>\n<table>{}</table>\n", rows);
   if (history.sessions().empty()) return html;
@@ -153,7 +153,8 @@ std::string report_html(const ReportFacts& facts, const RunHistory& history) {
   html += fmt::format(
       "<header>\n<p class=\"eyebrow\">Coxswain · {}</p>\n<h1>{}</h1>\n<p class=\"status\">{}</p>\n</header>\n",
       escape_html(facts.phase), escape_html(title), status(facts, history));
-  html += key_numbers(facts, history) + charts(history) + facts.sections + tables(facts, history);
+  html += key_numbers(facts, history) + (facts.has_curves ? charts(history) : "") + facts.sections;
+  html += tables(facts, history);
   if (!facts.deck.empty()) {
     html += fmt::format("<details>\n<summary>Deck</summary>\n<pre>{}</pre>\n</details>\n", escape_html(facts.deck));
   }

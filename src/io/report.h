@@ -16,6 +16,7 @@ struct ReportFacts {
   std::string directory;
   std::int64_t total_steps = 0;
   bool finished = false;
+  bool has_curves = true;                                  // false: each step is a task of its own
   std::vector<std::pair<std::string, std::string>> facts;  // model, grid, version, ...: a row each
   std::string sections = {};                               // HTML of the phase's own, under the curves
   std::string deck;                                        // the effective one

@@ -5,10 +5,10 @@ namespace coxswain {
 
 const char* const kReportStyle = R"css(
 :root { --paper: #fbfaf7; --card: #ffffff; --ink: #1d2433; --soft: #667085; --line: #e4e2dc; --c1: #0b62a8; --c2: #d1622b;
-  --c3: #2c8a5b; --mark: #b39bc8; }
+  --c3: #2c8a5b; --c4: #8a4fa3; --mark: #b39bc8; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #12161d; --card: #1a2029; --ink: #e8eaee; --soft: #98a2b3; --line: #2c3440; --c1: #6cb4f2; --c2: #f29a6b;
-    --c3: #6fd0a0; --mark: #7d6a94; }
+    --c3: #6fd0a0; --c4: #c79be0; --mark: #7d6a94; }
 }
 * { box-sizing: border-box; }
 html { background: var(--paper); color: var(--ink); font: 16px/1.55 ui-sans-serif, system-ui, "Segoe UI", "Helvetica Neue",
@@ -37,6 +37,7 @@ svg .restart { stroke: var(--mark); stroke-width: 1.5; stroke-dasharray: 2 4; }
 svg .strong { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 svg .pale { fill: none; stroke-width: 1; opacity: .32; }
 svg .c1 { stroke: var(--c1); } svg .c2 { stroke: var(--c2); } svg .c3 { stroke: var(--c3); }
+svg .c4 { stroke: var(--c4); } svg .bar { fill: none; stroke-width: 1.5; opacity: .5; }
 svg .dot { fill: var(--card); stroke-width: 2; }
 .note { margin: 12px 0 0; color: var(--soft); font-size: 14px; }
 table { width: 100%; border-collapse: collapse; font-size: 15px; }
@@ -68,7 +69,7 @@ for (const svg of document.querySelectorAll('svg[data-points]')) {
     text.setAttribute('x', x + (end ? -8 : 8));
     text.setAttribute('y', top + 12);
     text.setAttribute('style', `text-anchor:${end ? 'end' : 'start'};fill:var(--ink)`);
-    text.textContent = `step ${step}:  ${near.map(p => p[1]).join('  ·  ')}`;
+    text.textContent = `${svg.dataset.across} ${step}:  ${near.map(p => p[1]).join('  ·  ')}`;
     group.removeAttribute('hidden');
   });
 }

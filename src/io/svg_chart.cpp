@@ -25,12 +25,16 @@ struct Frame {
   }
 };
 
+bool in_steps(const Chart& chart) { return chart.across == "step"; }
+
 // A few spikes must not flatten the rest: the range leaves the outermost half per cent out if it lies far away.
 AxisRange robust_range(const std::vector<ChartLine>& lines) {
   std::vector<double> values;
   for (const ChartLine& line : lines) {
-    for (const double value : line.series.values) {
-      if (std::isfinite(value)) values.push_back(value);
+    for (const std::vector<double>* some : {&line.series.values, &line.low, &line.high}) {
+      for (const double value : *some) {
+        if (std::isfinite(value)) values.push_back(value);
+      }
     }
   }
   if (values.size() < 50) return value_range(values);
@@ -92,7 +96,7 @@ std::string path_of(const Series& series, const Frame& frame) {
   return path;
 }
 
-std::string axes(const Frame& frame) {
+std::string axes(const Chart& chart, const Frame& frame) {
   std::string svg;
   const auto rows = axis_ticks(frame.y.low, frame.y.high, std::max(3, static_cast<int>(frame.bottom - frame.top) / 44));
   const auto row_labels = tick_labels(rows);
@@ -104,7 +108,7 @@ std::string axes(const Frame& frame) {
   }
   const int most = std::max(3, static_cast<int>(frame.right - frame.left) / 90);
   auto columns = axis_ticks(frame.x.low, frame.x.high, most);
-  std::erase_if(columns, [](double step) { return step != std::floor(step); });
+  if (in_steps(chart)) std::erase_if(columns, [](double step) { return step != std::floor(step); });
   const auto column_labels = tick_labels(columns);
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const double x = frame.across(columns[i]);
@@ -112,7 +116,19 @@ std::string axes(const Frame& frame) {
                        "{}</text>",
                        x, frame.bottom, x, frame.bottom + 20, column_labels[i]);
   }
+  if (!in_steps(chart))
+    svg += fmt::format(R"(<text x="{:.1f}" y="{:.1f}" class="tick end">{}</text>)", frame.right, frame.bottom - 8,
+                       escape_html(chart.across));
   return svg + fmt::format(R"(<path class="axis" d="M{:.1f} {:.1f}H{:.1f}"/>)", frame.left, frame.bottom, frame.right);
+}
+
+// A bar from low to high through each point.
+std::string bars(const ChartLine& line, int colour, const Frame& frame) {
+  std::string svg;
+  for (std::size_t i = 0; i < line.low.size(); ++i)
+    svg += fmt::format(R"(<path class="bar c{}" d="M{:.1f} {:.1f}V{:.1f}"/>)", colour,
+                       frame.across(line.series.steps[i]), frame.down(line.low[i]), frame.down(line.high[i]));
+  return svg;
 }
 
 std::string curves(const Chart& chart, const Frame& frame) {
@@ -124,6 +140,7 @@ std::string curves(const Chart& chart, const Frame& frame) {
     if (line.rare) {
       svg += fmt::format(R"(<path class="strong c{}" d="{}"/>)", colour, path_of(thinned(series), frame));
       if (series.values.size() > 120) continue;
+      svg += bars(line, colour, frame);
       for (std::size_t i = 0; i < series.values.size(); ++i) {
         if (!std::isfinite(series.values[i])) continue;
         svg += fmt::format(R"(<circle class="dot c{}" cx="{:.1f}" cy="{:.1f}" r="3"/>)", colour,
@@ -149,7 +166,7 @@ std::string readable_points(const Chart& chart) {
     bool first = true;
     for (std::size_t i = 0; i < series.values.size(); ++i) {
       if (!std::isfinite(series.values[i])) continue;
-      json += fmt::format("{}[{},{:.5g}]", first ? "" : ",", series.steps[i], series.values[i]);
+      json += fmt::format("{}[{:.9g},{:.5g}]", first ? "" : ",", series.steps[i], series.values[i]);
       first = false;
     }
     json += "]";
@@ -196,7 +213,7 @@ std::string escape_html(const std::string& text) {
 }
 
 std::string svg_chart(const Chart& chart) {
-  const double first = chart.first_step, last = std::max(chart.last_step, first + 1);
+  const double first = chart.first_step, last = chart.last_step > first ? chart.last_step : first + 1;
   const Frame frame{.left = 54,
                     .right = chart.width - 8.0,
                     .top = 36,
@@ -206,12 +223,13 @@ std::string svg_chart(const Chart& chart) {
   static int number = 0;  // of the clip path: unique in a document
   const std::string clip = fmt::format("frame{}", ++number);
   std::string svg = fmt::format(
-      R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-frame="{},{},{},{},{},{}" data-points="{}">)",
+      R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-frame="{},{},{},{},{},{}" data-across="{}" )"
+      R"(data-points="{}">)",
       chart.width, chart.height, escape_html(chart.title), frame.left, frame.right, frame.top, frame.bottom, first,
-      last, readable_points(chart));
+      last, escape_html(chart.across), readable_points(chart));
   svg += fmt::format(R"(<clipPath id="{}"><rect x="{}" y="{}" width="{}" height="{}"/></clipPath>)", clip, frame.left,
                      frame.top - 2, frame.right - frame.left + 4, frame.bottom - frame.top + 4);
-  svg += legend(chart, frame) + axes(frame);
+  svg += legend(chart, frame) + axes(chart, frame);
   for (const double step : chart.restarts) {
     svg += fmt::format(R"(<path class="restart" d="M{:.1f} {:.1f}V{:.1f}"><title>restart at step {}</title></path>)",
                        frame.across(step), frame.top, frame.bottom, step);

@@ -11,7 +11,8 @@ namespace coxswain {
 struct ChartLine {
   Series series;
   std::string label;
-  bool rare = false;  // a value now and then (validation): joined points, no running mean
+  bool rare = false;                        // a value now and then (validation): joined points, no running mean
+  std::vector<double> low = {}, high = {};  // of rare ones: how far each value may be trusted, a bar through its point
 };
 
 struct Chart {
@@ -19,6 +20,7 @@ struct Chart {
   std::vector<ChartLine> lines;
   double first_step = 1, last_step = 2;  // the same for all charts of a report
   std::vector<double> restarts;          // steps, marked by a vertical line
+  std::string across = "step";           // what the curves are drawn against; steps have whole numbers
   int width = 920, height = 340;
 };
 

@@ -36,7 +36,7 @@ std::string metric_text(double value) {
 
 void Console::choose_columns(const StepReport& report, const StepTiming& timing) {
   for (const auto& [name, value] : report.metrics) {
-    if (columns_.size() == kMostColumns || name.starts_with(kRare)) continue;
+    if (!has_metrics_ || columns_.size() == kMostColumns || name.starts_with(kRare)) continue;
     const std::string label = spoken(name);
     columns_.push_back({name, label, std::max(kNarrowest, label.size()) + 2});
   }
@@ -71,7 +71,7 @@ std::string Console::row(const StepReport& report, const StepTiming& timing, dou
 std::string Console::extras(const StepReport& report) const {
   std::string text;
   for (const auto& [name, value] : report.metrics) {
-    if (name.starts_with(kRare)) text += fmt::format("  {} {}", spoken(name), metric_text(value));
+    if (has_metrics_ && name.starts_with(kRare)) text += fmt::format("  {} {}", spoken(name), metric_text(value));
   }
   if (!report.note.empty()) text += "  " + report.note;
   return text;

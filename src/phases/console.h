@@ -14,8 +14,9 @@ namespace coxswain {
 
 class Console {
  public:
-  Console(Log& log, std::int64_t total_steps, std::int64_t every)
-      : log_(&log), total_steps_(total_steps), every_(every), bar_(log, total_steps) {}
+  // has_metrics: false leaves the metrics' columns out.
+  Console(Log& log, std::int64_t total_steps, std::int64_t every, bool has_metrics = true)
+      : log_(&log), total_steps_(total_steps), every_(every), has_metrics_(has_metrics), bar_(log, total_steps) {}
 
   // elapsed: seconds since the program's start. The first report of all decides on the columns.
   void step(const StepReport& report, const StepTiming& timing, double elapsed);
@@ -32,6 +33,7 @@ class Console {
 
   Log* log_;
   std::int64_t total_steps_, every_;
+  bool has_metrics_;
   ProgressBar bar_;
   std::vector<Column> columns_;
   bool chosen_ = false, shows_tokens_ = false, shows_share_ = false;

@@ -96,11 +96,12 @@ void Driver::resume(Phase& phase) {
                       .directory = options_.run.directory,
                       .total_steps = phase.total_steps(),
                       .finished = false,
+                      .has_curves = phase.has_curves(),
                       .facts = options_.facts,
                       .deck = options_.deck};
     const std::string session = options_.session.empty() ? time_text() : time_text() + ", " + options_.session;
     record_ = std::make_unique<RunRecord>(std::move(facts), phase.step(), session, *log_);
-    console_ = std::make_unique<Console>(*log_, phase.total_steps(), options_.run.log_every);
+    console_ = std::make_unique<Console>(*log_, phase.total_steps(), options_.run.log_every, phase.has_curves());
   });
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
+#include "io/output_file.h"
 #include "phases/policy_sampling.h"
 #include "phases/scored_responses.h"
 #include "rl/best_of_n.h"
@@ -31,8 +32,10 @@ Prompts prompts_of(const EvaluatePhaseConfig& config, const ChatFormat& chat, co
   return read_prompts({files, chat, context.world, context.log, config.batch.length - config.generate.max_new_tokens});
 }
 
+nlohmann::ordered_json json_of(const Interval& interval) { return {interval.low, interval.high}; }
+
 nlohmann::ordered_json json_of(const Proportion& share) {
-  return {{"share", share.share}, {"interval", {share.interval.low, share.interval.high}}, {"trials", share.trials}};
+  return {{"share", share.share}, {"interval", json_of(share.interval)}, {"trials", share.trials}};
 }
 
 }  // namespace
@@ -45,6 +48,7 @@ Evaluate::Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, B
       tokenizer_(make_tokenizer(config.data)),
       chat_(config.chat, *tokenizer_),
       prompts_(prompts_of(config, chat_, context_)) {
+  try_output(context_.world, config.evaluate.output, "[evaluate] output");
   if (!config.evaluate.reward_model.empty()) judge_.emplace(config.reward_model, reward_grid_, backend);
   if (!config.evaluate.reference.empty()) reference_.emplace(config.model, grid, backend);
   policy_judge_ =
@@ -91,7 +95,9 @@ ModelSource Evaluate::other_policy(const std::string& path, const char* key) con
 
 StepReport Evaluate::run_step() {
   StepReport report;
+  const std::size_t known = report_.lines.size();
   report.metrics = tasks_[static_cast<std::size_t>(step_)]();
+  report.note = note_of(report_, known);
   ++step_;
   return report;
 }
@@ -131,38 +137,42 @@ Evaluate::Metrics Evaluate::measure_perplexity() {
                             {"tokens", text.samples() * config_.batch.length},
                             {"loss", loss},
                             {"perplexity", std::exp(loss)}};
-  summary_ +=
-      fmt::format("  perplexity    {:>9.4f}  (loss {:.4f} on {})\n", std::exp(loss), loss, config_.data.validation);
+  report_.add("perplexity", fmt::format("{:.4f}, loss {:.4f} on {}", std::exp(loss), loss, config_.data.validation));
   return {{"validation_loss", loss}, {"perplexity", std::exp(loss)}};
 }
 
-void Evaluate::note_policy(const char* name, const Rollout& rollout, Metrics& metrics) {
+ScorePoint Evaluate::point_of(const std::vector<double>& scores, double divergence) const {
+  return {divergence, mean(scores), bootstrap_mean(scores, {config_.run.seed, kBootstrapStream})};
+}
+
+void Evaluate::note_policy(const char* name, const Rollout& rollout, std::vector<ScorePoint>& points,
+                           Metrics& metrics) {
   const std::vector<double> lengths = lengths_of(rollout);
   nlohmann::ordered_json& result = results_[name];
   result["responses"] = rollout.episodes.size();
   result["response_tokens"] = mean(lengths);
-  summary_ += fmt::format("  {:<12}  {} responses of {:.1f} tokens", name, rollout.episodes.size(), mean(lengths));
+  std::string line = fmt::format("{} responses of {:.1f} tokens", rollout.episodes.size(), mean(lengths));
+  const double divergence = reference_ ? mean_divergence_by_response(rollout).k1 : 0;
   if (judge_) {
-    const std::vector<double> scores = scores_of(rollout);
-    const Interval interval = bootstrap_mean(scores, {config_.run.seed, kBootstrapStream});
-    result["score"] = mean(scores);
-    result["score_interval"] = {interval.low, interval.high};
-    metrics.emplace_back(fmt::format("{}_score", name), mean(scores));
-    summary_ += fmt::format(", score {:.4f} ({:.4f} to {:.4f})", mean(scores), interval.low, interval.high);
+    const ScorePoint point = point_of(scores_of(rollout), divergence);
+    result["score"] = point.score;
+    result["score_interval"] = json_of(point.interval);
+    metrics.emplace_back(fmt::format("{}_score", name), point.score);
+    line += ", " + score_text(point);
+    if (reference_) points = {point};
   }
   if (reference_) {
-    const KlEstimates divergence = mean_divergence_by_response(rollout);
-    result["kl"] = divergence.k1;
-    metrics.emplace_back(fmt::format("{}_kl", name), divergence.k1);
-    summary_ += fmt::format(", KL {:.3f} nats", divergence.k1);
+    result["kl"] = divergence;
+    metrics.emplace_back(fmt::format("{}_kl", name), divergence);
+    line += fmt::format(", KL {:.3f}", divergence);
   }
-  summary_ += '\n';
+  report_.add(name, line);
 }
 
 Evaluate::Metrics Evaluate::judge_policy() {
   Metrics metrics;
   ours_ = judged(own_policy(), 1);
-  note_policy("policy", *ours_, metrics);
+  note_policy("policy", *ours_, report_.policy, metrics);
   write_samples(*ours_, nullptr);
   return metrics;
 }
@@ -170,7 +180,7 @@ Evaluate::Metrics Evaluate::judge_policy() {
 Evaluate::Metrics Evaluate::judge_opponent() {
   Metrics metrics;
   const Rollout theirs = judged(other_policy(config_.evaluate.opponent, "[evaluate] opponent"), 1);
-  note_policy("opponent", theirs, metrics);
+  note_policy("opponent", theirs, report_.opponent, metrics);
   if (judge_) note_win_rate(*ours_, theirs, metrics);
   write_samples(*ours_, &theirs);
   return metrics;
@@ -182,7 +192,7 @@ void Evaluate::note_win_rate(const Rollout& ours, const Rollout& theirs, Metrics
   results_["win_rate"] = json_of(rates.plain);
   results_["length_controlled_win_rate"] = json_of(rates.length_controlled.rate);
   metrics.emplace_back("win_rate", rates.plain.share);
-  summary_ += text_of(rates);
+  report_.add(rates);
 }
 
 Evaluate::Metrics Evaluate::compare_files() {
@@ -198,7 +208,7 @@ Evaluate::Metrics Evaluate::compare_files() {
                        {"length_controlled_win_rate", json_of(rates.length_controlled.rate)},
                        {"score", mean(ours.scores)},
                        {"opponent_score", mean(theirs.scores)}};
-  summary_ += text_of(rates);
+  report_.add(rates);
   return {{"win_rate", rates.plain.share}};
 }
 
@@ -207,27 +217,35 @@ Evaluate::Metrics Evaluate::measure_best_of_n() {
   const std::string& other = config_.evaluate.best_of_policy;
   const ModelSource policy = other.empty() ? own_policy() : other_policy(other, "[evaluate] best_of_policy");
   const std::vector<double> scores = scores_of(judged(policy, most));
+  const bool is_reference = policy.path == config_.evaluate.reference && policy.kind == WeightsKind::model;
   Metrics metrics;
   for (int n = 1; n <= most; n *= 4) {
-    double sum = 0;
+    std::vector<double> best;  // of each prompt
     for (std::size_t prompt = 0; prompt < prompts_.records.size(); ++prompt)
-      sum += expected_best_of_n(
-          std::span(scores).subspan(prompt * static_cast<std::size_t>(most), static_cast<std::size_t>(most)), n);
-    const double score = sum / static_cast<double>(prompts_.records.size());
-    results_["best_of_n"].push_back({{"n", n}, {"score", score}, {"kl", best_of_n_divergence(n)}});
-    metrics.emplace_back(fmt::format("best_of_{}", n), score);
-    summary_ += fmt::format("  best of {:<4}  score {:.4f}, KL {:.3f} nats\n", n, score, best_of_n_divergence(n));
+      best.push_back(expected_best_of_n(
+          std::span(scores).subspan(prompt * static_cast<std::size_t>(most), static_cast<std::size_t>(most)), n));
+    const ScorePoint point = point_of(best, best_of_n_divergence(n));
+    results_["best_of_n"].push_back(
+        {{"n", n}, {"score", point.score}, {"score_interval", json_of(point.interval)}, {"kl", point.divergence}});
+    metrics.emplace_back(fmt::format("best_of_{}", n), point.score);
+    report_.add(fmt::format("best of {}", n), fmt::format("{}, KL {:.3f}", score_text(point), point.divergence));
+    if (is_reference) report_.best_of_n.push_back(point);
   }
   return metrics;
 }
 
 Evaluate::Metrics Evaluate::add_to_curve(const std::string& path) {
   const Rollout rollout = judged(other_policy(path, "[evaluate] curve"), 1);
-  const double score = mean(scores_of(rollout)), divergence = mean_divergence_by_response(rollout).k1;
-  const double root = std::sqrt(std::max(0.0, divergence));
-  results_["curve"].push_back({{"checkpoint", path}, {"kl", divergence}, {"sqrt_kl", root}, {"score", score}});
-  summary_ += fmt::format("  curve         sqrt(KL) {:>7.3f}, score {:>8.4f}  {}\n", root, score, path);
-  return {{"sqrt_kl", root}, {"score", score}};
+  const ScorePoint point = point_of(scores_of(rollout), mean_divergence_by_response(rollout).k1);
+  results_["curve"].push_back({{"checkpoint", path},
+                               {"kl", point.divergence},
+                               {"sqrt_kl", point.root()},
+                               {"score", point.score},
+                               {"score_interval", json_of(point.interval)}});
+  report_.add("curve",
+              fmt::format("{}, KL {:.3f}, sqrt {:.3f}: {}", score_text(point), point.divergence, point.root(), path));
+  report_.curve.push_back(point);
+  return {{"sqrt_kl", point.root()}, {"score", point.score}};
 }
 
 void Evaluate::write_samples(const Rollout& ours, const Rollout* theirs) const {

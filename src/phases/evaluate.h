@@ -1,7 +1,7 @@
 // Phase evaluate: what a policy is worth. Each that the deck asks for is one step: perplexity on held-out text,
 // responses to held-out prompts by a judge, win rate against an opponent, best of n, and the curve of reward against
 // the root of the divergence over several checkpoints (Bai et al. 2022; Gao et al. 2022). Results are a table on the
-// console and evaluation.json in the run directory.
+// console, the same with a chart in report.html, and evaluation.json in the run directory.
 #pragma once
 
 #include <functional>
@@ -15,6 +15,7 @@
 #include "data/prompts.h"
 #include "data/tokenizer.h"
 #include "phases/config.h"
+#include "phases/evaluation_report.h"
 #include "phases/load_checkpoint.h"
 #include "phases/phase.h"
 #include "rl/policy_judge.h"
@@ -46,7 +47,9 @@ class Evaluate final : public Phase {
   bool has_state() const override { return false; }
   void visit(Archive&) override {}
   void finish() override;
-  std::string summary() const override { return summary_; }
+  bool has_curves() const override { return false; }
+  std::string summary() const override { return to_text(report_); }
+  std::string report() const override { return to_html(report_); }
 
  private:
   using Metrics = std::vector<std::pair<std::string, double>>;
@@ -57,7 +60,8 @@ class Evaluate final : public Phase {
   ModelSource other_policy(const std::string& path, const char* key) const;
   void load_policy(const ModelSource& source);
   Rollout judged(const ModelSource& policy, int samples);  // its responses
-  void note_policy(const char* name, const Rollout& rollout, Metrics& metrics);
+  ScorePoint point_of(const std::vector<double>& scores, double divergence) const;
+  void note_policy(const char* name, const Rollout& rollout, std::vector<ScorePoint>& points, Metrics& metrics);
 
   Metrics measure_perplexity();
   Metrics judge_policy();
@@ -82,7 +86,7 @@ class Evaluate final : public Phase {
   std::vector<std::function<Metrics()>> tasks_;
   std::int64_t step_ = 0;
   nlohmann::ordered_json results_;
-  std::string summary_;
+  EvaluationReport report_;
 };
 
 }  // namespace coxswain

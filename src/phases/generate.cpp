@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/random.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
+#include "io/output_file.h"
 #include "io/run_history.h"
 #include "phases/policy_sampling.h"
 
@@ -18,27 +18,10 @@ namespace coxswain {
 namespace {
 
 constexpr std::uint64_t kSyntheticStream = 0x9904ull << 48;
+constexpr const char* kPromptsKey = "[generate] prompts";
 
-bool is_json(const std::string& path) {
-  return path.ends_with(".jsonl") || path.ends_with(".ndjson") || path.ends_with(".json");
-}
-
-PromptRecord plain_prompt(const std::string& text, Tokenizer& tokenizer) {
-  PromptRecord record;
-  record.text = text;
-  record.tokens = tokenizer.encode(text);
-  if (record.tokens.empty()) record.tokens.push_back(tokenizer.end_of_document());
-  return record;
-}
-
-std::vector<PromptRecord> plain_prompts(const std::string& path, Tokenizer& tokenizer) {
-  std::ifstream file(path);
-  if (!file) throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: the file cannot be read", path));
-  std::vector<PromptRecord> prompts;
-  for (std::string line; std::getline(file, line);)
-    if (!line.empty()) prompts.push_back(plain_prompt(line, tokenizer));
-  if (prompts.empty()) throw Error(ExitCode::data, fmt::format("[generate] prompts = {}: no prompt in it", path));
-  return prompts;
+bool chats(const GenerateConfig& config) {
+  return !config.prompts.empty() && hold_records(config.prompts, kPromptsKey);
 }
 
 std::vector<PromptRecord> synthetic_prompts(const GeneratePhaseConfig& config) {
@@ -71,24 +54,22 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
       generator_(model_.model(),
                  {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}),
       tokenizer_(make_tokenizer(config_.data)),
-      chat_(config_.chat, *tokenizer_),
-      chats_(is_json(config_.generate.prompts)) {
+      chats_(chats(config_.generate)),
+      chat_(chats_ ? config_.chat : without_markers(), *tokenizer_) {
   const GenerateConfig& wanted = config_.generate;
+  try_output(context_.world, wanted.output, "[generate] output");
   if (tokenizer_->vocabulary_size() > config_.model.vocabulary && wanted.synthetic_prompts == 0)
     throw Error(ExitCode::usage, fmt::format("[model] vocabulary = {} is smaller than the tokenizer's {} tokens",
                                              config_.model.vocabulary, tokenizer_->vocabulary_size()));
   const int longest = std::min(config_.length, config_.model.context) - wanted.max_new_tokens;
   if (wanted.synthetic_prompts > 0)
     prompts_ = synthetic_prompts(config_);
-  else if (chats_)
-    prompts_ =
-        read_prompts(
-            {{wanted.prompts, "[generate] prompts", config_.data.on_bad_line}, chat_, grid.world(), log, longest})
-            .records;
   else if (!wanted.prompts.empty())
-    prompts_ = plain_prompts(wanted.prompts, *tokenizer_);
+    prompts_ =
+        read_prompts({{wanted.prompts, kPromptsKey, config_.data.on_bad_line}, chat_, grid.world(), log, longest})
+            .records;
   else
-    prompts_ = {plain_prompt(wanted.prompt, *tokenizer_)};
+    prompts_ = {{chat_.encode_prompt({{Role::user, wanted.prompt}}), wanted.prompt, {}, {}, {}}};
   for (std::size_t i = 0; i < prompts_.size(); ++i)
     if (std::ssize(prompts_[i].tokens) > longest)
       throw Error(
@@ -113,7 +94,6 @@ std::int64_t Generate::total_steps() const { return (requests() + requests_a_ste
 
 Sampling Generate::sampling() const {
   Sampling sampling = policy_sampling(config_.generate, config_.run.seed, chat_, *tokenizer_);
-  if (!chats_) sampling.stop_sequences = {{tokenizer_->end_of_document()}};
   if (config_.generate.synthetic_prompts > 0) {  // random tokens end nothing
     sampling.stop_sequences.clear();
     sampling.stop_texts.clear();
@@ -133,7 +113,7 @@ std::string Generate::identity(const std::string& weights) const {
                          {"top_p", wanted.top_p},
                          {"tokens", {wanted.min_new_tokens, wanted.max_new_tokens, config_.length}},
                          {"stop", wanted.stop},
-                         {"chat", chats_ ? chat_.stop() : std::vector<std::int32_t>()}})
+                         {"chat", chat_.stop()}})
       .dump();
 }
 
@@ -169,10 +149,7 @@ StepReport Generate::run_step() {
 
 std::string Generate::text_of(const GeneratedResponse& response) const {
   if (config_.generate.synthetic_prompts > 0) return {};
-  if (chats_) return chat_.decode_response(response.tokens);
-  std::vector<std::int32_t> tokens = response.tokens;
-  if (!tokens.empty() && tokens.back() == tokenizer_->end_of_document()) tokens.pop_back();
-  return tokenizer_->decode(tokens);
+  return chat_.decode_response(response.tokens);
 }
 
 void Generate::finish() {

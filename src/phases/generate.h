@@ -60,8 +60,8 @@ class Generate final : public Phase {
   FrozenModel model_;
   Generator generator_;
   std::unique_ptr<Tokenizer> tokenizer_;
+  bool chats_;  // prompts and responses are in the form of [chat]; otherwise they stand as they are
   ChatFormat chat_;
-  bool chats_ = false;  // prompts and responses are in the form of [chat]
   std::vector<PromptRecord> prompts_;
   std::vector<GeneratedResponse> responses_;      // prompt after prompt, sample after sample
   std::unique_ptr<UnfinishedOutput> unfinished_;  // where there is more than one step

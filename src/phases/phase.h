@@ -30,7 +30,8 @@ class Phase {
   virtual void begin() {}
   virtual StepReport run_step() = 0;                    // collective; may throw Error(diverged)
   virtual std::int64_t best_step() const { return 0; }  // whose weights were the best so far; 0: they are not judged
-  virtual bool has_state() const { return true; }       // false: nothing to checkpoint (tokenize, benchmark)
+  virtual bool has_curves() const { return true; }  // false: each step is a task of its own, told by its report's note
+  virtual bool has_state() const { return true; }   // false: nothing to checkpoint (tokenize, benchmark)
   // Without a state to checkpoint: whether the next start goes on from what is written already.
   virtual bool keeps_output() const { return false; }
   virtual std::int64_t kept_tokens() const { return 0; }  // of the steps that an earlier start has written

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 #include <string_view>
 
 #include "io/terminal.h"
@@ -74,13 +75,20 @@ std::vector<Column> columns_of(const std::vector<RankPlan>& ranks, std::size_t p
   return all;
 }
 
+// Each of the rank that needs most. On a processor device and host are one; a GPU has its memory for itself.
+std::string largest_text(std::size_t total, std::size_t device, std::size_t host, int ranks) {
+  const auto text = [](std::size_t bytes) { return byte_text(static_cast<double>(bytes)); };
+  return fmt::format("Largest    {} a rank, {} in all\n", text(total), byte_text(static_cast<double>(total) * ranks)) +
+         fmt::format("On GPUs    {} of the GPU's memory, {} of the host's\n", text(device), text(host));
+}
+
 std::string memory_table(const std::vector<RankPlan>& ranks, const ModelConfig& model, const GridConfig& grid,
                          std::size_t program_bytes, bool saves) {
   const std::vector<Column> columns = columns_of(ranks, program_bytes, saves);
   std::string text = "\nMemory a rank, by stage of the pipeline (tensor and data ranks of a stage are alike)\nstage";
   for (const Column& column : columns) text += fmt::format(" {:>{}}", column.name, column.width());
   text += fmt::format(" {:>11}  layers\n", "total");
-  std::size_t largest = 0;
+  std::size_t largest = 0, device = 0, host = 0;
   for (const RankPlan& rank : ranks) {
     std::size_t total = 0;
     text += fmt::format("{:>5}", rank.pipeline);
@@ -89,10 +97,12 @@ std::string memory_table(const std::vector<RankPlan>& ranks, const ModelConfig& 
       total += column.bytes(rank);
     }
     text += fmt::format(" {:>11}  {}\n", byte_text(static_cast<double>(total)), layers_text(rank, model));
+    const std::size_t own = std::accumulate(rank.bytes.begin(), rank.bytes.end(), std::size_t{0});
     largest = std::max(largest, total);
+    device = std::max(device, own);
+    host = std::max(host, total - own);
   }
-  return text + fmt::format("Largest    {} a rank, {} in all\n", byte_text(static_cast<double>(largest)),
-                            byte_text(static_cast<double>(largest) * grid.ranks()));
+  return text + largest_text(largest, device, host, grid.ranks());
 }
 
 }  // namespace
@@ -145,19 +155,35 @@ std::string models_table(const PpoPlan::Rank& rank) {
   return text;
 }
 
-std::string parts_table(const PpoPlan::Rank& rank, std::size_t program_bytes) {
-  std::string text = fmt::format("{:<14} {:>11} {:>23} {:>11} {:>11}\n", "part of a step", "models",
-                                 "activations and caches", "program", "total");
+std::string parts_table(const PpoPlan::Rank& rank, std::size_t saving, std::size_t program_bytes) {
+  std::string text = fmt::format("{:<14} {:>11} {:>23} {:>11} {:>11} {:>11}\n", "part of a step", "models",
+                                 "activations and caches", "saving", "program", "total");
   for (const PpoPlan::OfPart& part : rank.parts)
-    text += fmt::format("{:<14} {:>11} {:>23} {:>11} {:>11}\n", part.name, column(part.resident), column(part.working),
-                        column(program_bytes), column(part.total() + program_bytes));
+    text += fmt::format("{:<14} {:>11} {:>23} {:>11} {:>11} {:>11}\n", part.name, column(part.resident),
+                        column(part.working), column(saving), column(program_bytes),
+                        column(part.total() + saving + program_bytes));
   return text;
+}
+
+// Masters, moments and average of the models that learn: what a save in the background is written from.
+std::size_t saved_bytes(const PpoPlan::Rank& rank) {
+  std::size_t bytes = 0;
+  for (const PpoPlan::OfModel& model : rank.models)
+    bytes += model.bytes[static_cast<std::size_t>(MemoryKind::optimizer)];
+  return bytes;
+}
+
+std::size_t parked_bytes(const PpoPlan::Rank& rank) {
+  std::size_t bytes = 0;
+  for (const PpoPlan::OfModel& model : rank.models)
+    if (model.parked) bytes = std::accumulate(model.bytes.begin(), model.bytes.end(), bytes);
+  return bytes;
 }
 
 }  // namespace
 
 std::string ppo_plan_text(const PpoPlan& plan, const PpoModelConfig& config, const GridConfig& grid,
-                          const GridConfig& reward_grid, std::size_t program_bytes) {
+                          const GridConfig& reward_grid, std::size_t program_bytes, bool background_saves) {
   const PpoPlan::Rank& rank = plan.largest();
   std::string text = grid_line("Policy, reference", config.policy, grid);
   text += grid_line("Reward, value", config.reward, reward_grid);
@@ -168,8 +194,10 @@ std::string ppo_plan_text(const PpoPlan& plan, const PpoModelConfig& config, con
                         config.ppo.minibatch * config.ppo.pretrain_per_episode, config.batch.length,
                         config.ppo.pretrain_coefficient);
   text += fmt::format("\nMemory of the largest rank ({} of {})\n", rank.rank, grid.ranks()) + models_table(rank) + "\n";
-  text += parts_table(rank, program_bytes);
-  return text + fmt::format("Largest    {} a rank\n", column(rank.peak() + program_bytes));
+  const std::size_t saving = background_saves ? saved_bytes(rank) : 0;
+  text += parts_table(rank, saving, program_bytes);
+  const std::size_t host = saving + program_bytes + parked_bytes(rank);
+  return text + largest_text(rank.peak() + host, rank.peak(), host, grid.ranks());
 }
 
 }  // namespace coxswain

@@ -14,6 +14,7 @@
 #include "data/tokenizer_identity.h"
 #include "data/unchanged.h"
 #include "io/append_file.h"
+#include "io/output_file.h"
 #include "io/run_history.h"
 
 namespace coxswain {
@@ -72,6 +73,7 @@ Score::Score(const ScorePhaseConfig& config, const ProcessGrid& grid, Backend& b
       context_{grid.world(), backend, log},
       tokenizer_(make_tokenizer(config_.data)),
       model_(config_.model, grid, backend) {
+  try_output(grid.world(), config.score.output, "[score] output");
   check_vocabulary(*tokenizer_, config_.model.vocabulary);
   read();
 }

@@ -54,13 +54,4 @@ WinRates compare(const ScoredResponses& ours, const ScoredResponses& theirs) {
           length_controlled_win_rate(ours.scores, theirs.scores, ours.lengths, theirs.lengths)};
 }
 
-std::string text_of(const WinRates& rates) {
-  const auto line = [](const char* name, const Proportion& rate) {
-    return fmt::format("  {:<12}  {:.1f} % ({:.1f} to {:.1f})", name, 100 * rate.share, 100 * rate.interval.low,
-                       100 * rate.interval.high);
-  };
-  return fmt::format("{} of {} prompts\n{} at equal length\n", line("win rate", rates.plain), rates.plain.trials,
-                     line("", rates.length_controlled.rate));
-}
-
 }  // namespace coxswain

@@ -26,6 +26,5 @@ struct WinRates {
   LengthControlled length_controlled;
 };
 WinRates compare(const ScoredResponses& ours, const ScoredResponses& theirs);
-std::string text_of(const WinRates& rates);  // two lines of a table
 
 }  // namespace coxswain

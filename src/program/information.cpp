@@ -14,18 +14,20 @@ namespace coxswain {
 
 namespace {
 
+// The loss, or where a run has none what it reports first: PPO's reward.
 std::string curve_of(const std::string& directory) {
   const RunHistory history = read_run_history(directory);
-  const Series* loss = history.find("loss");
-  if (loss == nullptr || loss->values.empty())
-    throw Error(ExitCode::usage, fmt::format("--plot {}: no metrics.jsonl with a loss in it; give the directory of a "
+  const Series* curve = history.find("loss");
+  if (curve == nullptr && !history.metrics().empty()) curve = &history.metrics().front();
+  if (curve == nullptr)
+    throw Error(ExitCode::usage, fmt::format("--plot {}: no metrics.jsonl with numbers in it; give the directory of a "
                                              "training run",
                                              directory));
   PlotText text;
-  text.title = fmt::format("loss, {} steps, last {:.4f}", history.step(), loss->last());
-  text.first = static_cast<std::int64_t>(loss->steps.front());
-  text.last = static_cast<std::int64_t>(loss->steps.back());
-  return plot_curve(loss->values, std::min(terminal_width(), 100), 16, text);
+  text.title = fmt::format("{}, {} steps, last {:.4f}", curve->name, history.step(), curve->last());
+  text.first = static_cast<std::int64_t>(curve->steps.front());
+  text.last = static_cast<std::int64_t>(curve->steps.back());
+  return plot_curve(curve->values, std::min(terminal_width(), 100), 16, text);
 }
 
 }  // namespace

@@ -159,10 +159,11 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
 std::string check_report(const Settings& settings) {
   if (!phase_row(settings.run.phase).model) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
   const std::size_t program = program_bytes(settings);
+  const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
   if (settings.run.phase == "ppo") {
     const PpoModelConfig models = ppo_model_config(settings);
     const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
-    return ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program);
+    return ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program, saves);
   }
   if (const auto inference = inference_config(settings))
     return inference_plan_text(make_inference_plan(*inference), *inference, program);
@@ -172,7 +173,6 @@ std::string check_report(const Settings& settings) {
     batch.micro *= settings.reward.responses;
   }
   const Plan plan = make_plan(settings.model, batch, settings.optimizer, settings.grid);
-  const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
   return plan_text(plan, settings.model, batch, settings.grid, program, saves) + judge_text(settings);
 }
 

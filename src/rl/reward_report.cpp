@@ -79,7 +79,8 @@ Chart reliability_chart(const RewardReport& report) {
           .lines = {people, even},
           .first_step = 50,
           .last_step = 100,
-          .restarts = {}};
+          .restarts = {},
+          .across = "confidence"};
 }
 
 }  // namespace

@@ -189,7 +189,7 @@ void add_generate(std::vector<Key>& keys) {
   using C = GenerateConfig;
   SectionBuilder<C>(keys, "generate", &Settings::generate)
       .text("prompt", &C::prompt, "text with \\n and \\t", {"", "one prompt, continued as it stands", kFree})
-      .text("prompts", &C::prompts, "a path",
+      .text("prompts", &C::prompts, "paths, ...",
             {"", "JSONL of prompts in the form of [chat]; another ending: one a line, as it stands", kFree})
       .number("synthetic_prompts", &C::synthetic_prompts, kNotNegative,
               {"prompts", "of random tokens to a model of random weights, for benchmarks", kFree})

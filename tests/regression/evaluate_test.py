@@ -84,6 +84,8 @@ def numbers(bench, keys, run, samples):
     curve = found["curve"]
     bench.check([point["checkpoint"] for point in curve] == str(keys["evaluate.curve"]).split(", "), f"curve {curve}")
     bench.check(all(near(point["sqrt_kl"] ** 2, point["kl"]) for point in curve), f"curve {curve}")
+    for point in best + curve:
+        bench.check(point["score_interval"][0] < point["score"] < point["score_interval"][1], f"interval of {point}")
     bench.check(curve[0]["score"] == found["opponent"]["score"] and curve[1]["score"] == found["policy"]["score"],
                 "the same responses as before: they depend on the seed, the prompt and the sample alone")
     bench.check(found["policy"]["score"] > found["opponent"]["score"], f"PPO without a penalty pleases the judge: {found}")
@@ -101,6 +103,17 @@ def averages(bench, keys, gold):
     bench.check(found["policy"]["kl"] < found["opponent"]["kl"] == own["policy"]["kl"] == found["curve"][0]["kl"],
                 f"the average lags behind the model: {found} after {own}")
     bench.case(f"the average at {found['policy']['kl']:.2f} nats, the model at {found['opponent']['kl']:.2f}")
+
+
+def shown(bench, found, console, page):
+    """Every result on the console, in the row of its step and in the table at the end, and on the page with its chart."""
+    score = f"score {found['policy']['score']:.4f} ({found['policy']['score_interval'][0]:.4f} to "
+    rate = f"{100 * found['win_rate']['share']:.1f} % ({100 * found['win_rate']['interval'][0]:.1f} to "
+    for what in (score, rate, f"score {found['best_of_n'][1]['score']:.4f} (", f"sqrt {found['curve'][1]['sqrt_kl']:.3f}"):
+        bench.check(console.count(what) >= 2 and what in page, f"'{what}' is not shown", console)
+    for what in ("<h2>Results</h2>", "sqrt(KL)", ">checkpoints<", ">policy<", ">opponent<"):
+        bench.check(what in page, f"no {what} in report.html")
+    bench.check("Last " not in page and page.count("<svg") == 1, "numbers of single steps are drawn as curves")
 
 
 def grids(bench, keys, gold, samples):
@@ -206,6 +219,7 @@ def main():
     if bench.check(ended.code == 0, f"one rank: code {ended.code}", ended.text):
         numbers(bench, keys, gold, samples)
         averages(bench, keys, gold)
+        shown(bench, results(gold), ended.text, (gold / "report.html").read_text())
         grids(bench, keys, gold, samples)
         mistakes(bench, keys, score_files(bench, keys, gold))
     bench.finish()

@@ -122,8 +122,7 @@ TEST(ChatFormat, NoTextPassesForAMarker) {
 // InstructGPT's own form: a prompt and its response, one after the other.
 TEST(ChatFormat, PlainTextNeedsNoMarkers) {
   ByteTokenizer tokenizer;
-  const ChatConfig plain{
-      .system_prefix = "", .user_prefix = "", .turn_end = "", .assistant_prefix = "", .response_start = "", .stop = ""};
+  const ChatConfig plain = without_markers();
   EXPECT_NO_THROW(plain.check());
   const ChatFormat chat(plain, tokenizer);
   EXPECT_EQ(tokenizer.decode(chat.encode_prompt({{Role::user, "Once upon"}})), "Once upon");

@@ -85,18 +85,21 @@ struct CountingPhase final : Phase {
     StepReport report;
     report.metrics = {{"loss", 10.0 / static_cast<double>(done)}, {"learning_rate", 0.5}};
     if (done % 4 == 0) report.metrics.emplace_back("validation_loss", 1.25);
+    report.note = note;
     report.tokens = 100;
     report.flops = 1;
     return report;
   }
   std::int64_t best_step() const override { return best; }
+  bool has_curves() const override { return curves; }
   bool has_state() const override { return state; }
   void visit(Archive& archive) override { archive.value("counting/step", done); }
   void finish() override { ++finishes; }
 
   std::int64_t total, done = 0, diverges_at = -1, signal_at = -1, good_at = -1, best = 0;
   int loads = 0, begins = 0, runs = 0, finishes = 0, signal = SIGUSR1;
-  bool state = true;
+  bool state = true, curves = true;
+  std::string note;
 };
 
 class DriverTest : public testing::Test {
@@ -355,6 +358,20 @@ TEST_F(DriverTest, LogEveryThinsTheConsoleOnly) {
   EXPECT_THAT(console.str(), Not(HasSubstr(" 2/8")));
   EXPECT_THAT(console.str(), HasSubstr(" 5/8"));
   EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
+}
+
+// Steps that are different tasks say what they found; nothing is drawn against the step.
+TEST_F(DriverTest, ManyTasksHaveNoCurves) {
+  CountingPhase phase(4);
+  phase.curves = false;
+  phase.note = "policy: 36 responses";
+  options.run.log_every = 5;
+  run(phase, &checkpoints);
+  EXPECT_THAT(console.str(), testing::AllOf(HasSubstr("3/4"), HasSubstr("  policy: 36 responses\n")));
+  EXPECT_THAT(console.str(), Not(HasSubstr("loss")));
+  EXPECT_THAT(text("report.html"),
+              testing::AllOf(HasSubstr("Tokens/s"), Not(HasSubstr("<svg")), Not(HasSubstr("Last "))));
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(4));
 }
 
 }  // namespace

@@ -44,6 +44,18 @@ TEST(Inputs, TheFirstDeckOfTheReadmeIsPretrainIni) {
   EXPECT_EQ(effective_deck(shown), effective_deck(deck));
 }
 
+// What a user finds in a folder is in its README: by its name, or the part of it that stands in a list or a pattern.
+TEST(Inputs, ReadmesKnowEveryFileOfTheirFolder) {
+  for (const char* folder : {"inputs", "inputs/tiny", "inputs/hh", "inputs/machines", "jobs", "jobs/slurm", "tools"}) {
+    const std::string readme = read_text_file(kSource / folder / "README.md");
+    for (const auto& entry : std::filesystem::directory_iterator(kSource / folder)) {
+      const std::string name = entry.path().stem().string();
+      if (name == "README" || name.starts_with("__")) continue;
+      EXPECT_NE(readme.find(name), std::string::npos) << folder << " has " << entry.path().filename();
+    }
+  }
+}
+
 TEST(Inputs, SampleIniTakesWhatPretrainIniTrains) {
   const Settings pretrain = read(kInputs / "tiny" / "pretrain.ini"), sample = read(kInputs / "tiny" / "sample.ini");
   EXPECT_EQ(sample.run.initialize_from, pretrain.run.directory);

@@ -79,6 +79,17 @@ TEST_F(Readers, PlainPromptsAreOneALine) {
   EXPECT_THAT(prompts.counts.dropped.entries()[0].examples, ElementsAre(HasSubstr("a.txt:4")));
 }
 
+TEST_F(Readers, FilesOfOneKindHoldRecordsOrLines) {
+  for (const char* name : {"a.jsonl", "b.json", "c.txt", "d.txt"}) std::ofstream(folder.file(name)) << "x";
+  const auto list = [&](const std::string& one, const std::string& other) {
+    return folder.file(one) + ", " + folder.file(other);
+  };
+  EXPECT_TRUE(hold_records(list("a.jsonl", "b.json"), "[generate] prompts"));
+  EXPECT_FALSE(hold_records(list("c.txt", "d.txt"), "[generate] prompts"));
+  EXPECT_FALSE(hold_records(folder.file("*.txt"), "[generate] prompts"));
+  EXPECT_THROW(hold_records(list("a.jsonl", "c.txt"), "[generate] prompts"), Error);
+}
+
 TEST_F(Readers, Demonstrations) {
   const Demonstrations all = read_demonstrations(reading(R"({"prompt": "ab", "response": "cd", "source": "s"}
 {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
