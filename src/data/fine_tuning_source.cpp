@@ -92,7 +92,7 @@ std::vector<std::string> FineTuningSource::describe_text() const {
 }
 
 void FineTuningSource::visit(Archive& archive) {
-  demonstrations_.visit(archive, "sft/demonstrations");
+  demonstrations_.visit(archive, "sft/demonstrations", "[sft] demonstrations");
   mixture_.visit(archive, "sft/mixture");
   if (text_) text_->visit(archive);
 }

@@ -145,8 +145,8 @@ std::string PackedDemonstrations::describe() {
                      100.0 * static_cast<double>(rows) / static_cast<double>(count * options_.length), learned);
 }
 
-void PackedDemonstrations::visit(Archive& archive, const std::string& name) {
-  check_unchanged(archive, name + "/content", content_hash_, "demonstrations of contents");
+void PackedDemonstrations::visit(Archive& archive, const std::string& name, const std::string& key) {
+  check_unchanged(archive, name + "/content", content_hash_, fmt::format("{} of contents", key));
 }
 
 }  // namespace coxswain

@@ -39,7 +39,8 @@ class PackedDemonstrations {
   std::int64_t learned_tokens(std::int64_t sequence);             // the sum of its weights
   void write(std::int64_t sequence, MicroBatch& batch, int row);  // into a batch with documents
   std::string describe();                                         // for the log
-  void visit(Archive& archive, const std::string& name);  // what a cursor is a cursor of: other data is an Error(data)
+  // What a cursor is a cursor of: other data is an Error(data) that names the key.
+  void visit(Archive& archive, const std::string& name, const std::string& key);
 
  private:
   struct Epoch {

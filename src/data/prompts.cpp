@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "data/input_files.h"
+#include "data/unchanged.h"
 #include "data/utf8.h"
 
 namespace coxswain {
@@ -92,6 +93,12 @@ Prompts read_prompts(const Reading& reading) {
   }
   finish_reading(prompts.records.size(), RecordKind::prompts, reading, prompts.counts);
   return prompts;
+}
+
+std::string content_hash(const std::vector<PromptRecord>& prompts) {
+  std::vector<std::vector<std::int32_t>> tokens;
+  for (const PromptRecord& prompt : prompts) tokens.push_back(prompt.tokens);
+  return content_hash(tokens);
 }
 
 }  // namespace coxswain

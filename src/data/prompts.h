@@ -27,6 +27,9 @@ struct Prompts {
 // left.
 Prompts read_prompts(const Reading& reading);
 
+// Of all tokens, in their order.
+std::string content_hash(const std::vector<PromptRecord>& prompts);
+
 // Whether all of these files hold records, by their endings; false: plain lines. Throws Error(data) if some do and some
 // do not.
 bool hold_records(const std::string& paths, const std::string& key);

@@ -9,8 +9,8 @@
 
 namespace coxswain {
 
-Benchmark::Benchmark(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend)
-    : config_(config), grid_(grid), backend_(backend), training_(config, grid, backend) {}
+Benchmark::Benchmark(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
+    : config_(config), grid_(grid), backend_(backend), training_(config, grid, backend, log) {}
 
 // The first two steps settle pools and caches; the others count.
 StepReport Benchmark::run_step() {

@@ -11,11 +11,12 @@ namespace coxswain {
 
 class Benchmark final : public Phase {
  public:
-  Benchmark(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend);
+  Benchmark(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "benchmark"; }
   std::int64_t step() const override { return training_.step(); }
   std::int64_t total_steps() const override { return training_.total_steps(); }
+  void begin() override { training_.begin(); }
   StepReport run_step() override;
   bool has_state() const override { return false; }
   void visit(Archive&) override {}

@@ -60,7 +60,7 @@ int Driver::run(Phase& phase) {
   return finish(phase);
 }
 
-// A job of a chain or an array that comes too late must end at once, before it reads a large model.
+// A job of a chain or an array that comes too late ends at once, before it reads a large model.
 bool Driver::already_finished(const Phase& phase) {
   std::int64_t done = 0;
   if (first_rank() && checkpoints_ != nullptr) {
@@ -74,15 +74,21 @@ bool Driver::already_finished(const Phase& phase) {
 }
 
 void Driver::resume(Phase& phase) {
+  phase.load_frozen();
   const auto restored = checkpoints_ != nullptr ? checkpoints_->restore(visitor(phase)) : std::nullopt;
   if (restored && phase.step() != *restored) {
     throw Error(ExitCode::internal,
                 fmt::format("the checkpoint of step {} brought {} to step {}", *restored, phase.name(), phase.step()));
   }
   saved_step_ = restored;
-  if (!restored) tokens_ = phase.kept_tokens();
+  if (!restored) {
+    on_first_rank("look for lost checkpoints", [&] {
+      if (checkpoints_ != nullptr) refuse_lost_checkpoints(options_.run.directory, options_.checkpoint);
+    });
+    phase.begin();
+    tokens_ = phase.kept_tokens();
+  }
   on_first_rank("prepare the run directory", [&] {
-    if (!restored && checkpoints_ != nullptr) refuse_lost_checkpoints(options_.run.directory, options_.checkpoint);
     if (restored) log_->info("{}: goes on from step {} of {}", phase.name(), *restored, phase.total_steps());
     unmark_finished(options_.run.directory);
     replace_text_file(options_.run.directory + "/deck.ini", options_.deck);

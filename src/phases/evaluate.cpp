@@ -8,6 +8,7 @@
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
 #include "io/output_file.h"
+#include "phases/policy_sampling.h"
 #include "phases/scored_responses.h"
 #include "rl/best_of_n.h"
 #include "rl/proportion.h"
@@ -18,7 +19,6 @@ namespace coxswain {
 namespace {
 
 constexpr std::uint64_t kBootstrapStream = 0xe7a1ull << 48;
-constexpr const char* kPolicyKey = "[run] initialize_from";
 
 double mean(const std::vector<double>& values) {
   double sum = 0;
@@ -49,14 +49,8 @@ Evaluate::Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, B
       chat_(config.chat, *tokenizer_),
       prompts_(prompts_of(config, chat_, context_)) {
   try_output(context_.world, config.evaluate.output, "[evaluate] output");
-  if (!config.evaluate.reward_model.empty()) {
-    judge_.emplace(config.reward_model, reward_grid_, backend);
-    load(*judge_, config.evaluate.reward_model, "[evaluate] reward_model", "judge");
-  }
-  if (!config.evaluate.reference.empty()) {
-    reference_.emplace(config.model, grid, backend);
-    load(*reference_, config.evaluate.reference, "[evaluate] reference", "reference");
-  }
+  if (!config.evaluate.reward_model.empty()) judge_.emplace(config.reward_model, reward_grid_, backend);
+  if (!config.evaluate.reference.empty()) reference_.emplace(config.model, grid, backend);
   policy_judge_ =
       std::make_unique<PolicyJudge>(policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
                                     JudgingConfig{config.batch.micro, config.batch.length, config.generate.slots});
@@ -75,21 +69,28 @@ void Evaluate::plan_tasks() {
     tasks_.emplace_back([this, path] { return add_to_curve(path); });
 }
 
-void Evaluate::load(FrozenModel& model, const std::string& path, const char* key, const char* what) {
-  const bool own = &model == &policy_ && path == config_.run.initialize_from;
-  load_checkpoint(
-      path, what, context_,
-      [&](Archive& archive) {
-        visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-        require_head(model.config().head, archive, key, path);
-        model.load(archive);
-      },
-      own ? config_.run.initialize_weights : WeightsKind::model);
+void Evaluate::load_frozen() {
+  const EvaluateConfig& wanted = config_.evaluate;
+  if (judge_) load(*judge_, {wanted.reward_model, "[evaluate] reward_model", "judge", HeadKind::scalar});
+  if (reference_) load(*reference_, {wanted.reference, "[evaluate] reference", "reference", HeadKind::language});
 }
 
-void Evaluate::load_policy(const std::string& path, const char* key) {
-  if (loaded_ != path) load(policy_, path, key, "policy");
-  loaded_ = path;
+void Evaluate::load(FrozenModel& model, const ModelSource& source) {
+  load_model(source, context_, [&](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    model.load(archive);
+  });
+}
+
+void Evaluate::load_policy(const ModelSource& source) {
+  if (loaded_ != std::pair(source.path, source.kind)) load(policy_, source);
+  loaded_ = {source.path, source.kind};
+}
+
+ModelSource Evaluate::own_policy() const { return initial_weights(config_.run, HeadKind::language, "policy"); }
+
+ModelSource Evaluate::other_policy(const std::string& path, const char* key) const {
+  return {path, key, "policy", HeadKind::language};
 }
 
 StepReport Evaluate::run_step() {
@@ -109,15 +110,10 @@ std::vector<GenerationRequest> Evaluate::requests(int samples) const {
   return asked;
 }
 
-Rollout Evaluate::judged(const std::string& path, const char* key, int samples) {
-  load_policy(path, key);
-  Sampling sampling;
-  sampling.seed = config_.run.seed;
-  sampling.temperature = config_.generate.temperature;
-  sampling.min_new_tokens = config_.generate.min_new_tokens;
-  sampling.max_new_tokens = config_.generate.max_new_tokens;
-  sampling.stop_sequences = {chat_.stop()};
-  Rollout rollout = policy_judge_->judge(requests(samples), sampling);
+Rollout Evaluate::judged(const ModelSource& policy, int samples) {
+  load_policy(policy);
+  Rollout rollout =
+      policy_judge_->judge(requests(samples), policy_sampling(config_.generate, config_.run.seed, chat_, *tokenizer_));
   for (const Episode& episode : rollout.episodes) {
     if (std::isfinite(episode.score)) continue;
     throw Error(ExitCode::diverged, fmt::format("the score is {}: the model of [evaluate] reward_model = {} is broken; "
@@ -129,7 +125,7 @@ Rollout Evaluate::judged(const std::string& path, const char* key, int samples) 
 }
 
 Evaluate::Metrics Evaluate::measure_perplexity() {
-  load_policy(config_.run.initialize_from, kPolicyKey);
+  load_policy(own_policy());
   const ValidationSource text(config_.data, config_.batch.length, config_.model.vocabulary);
   GlobalBatch batch;
   const int unit = policy_.model().context().grid.config().data_shards * config_.batch.micro;
@@ -175,7 +171,7 @@ void Evaluate::note_policy(const char* name, const Rollout& rollout, std::vector
 
 Evaluate::Metrics Evaluate::judge_policy() {
   Metrics metrics;
-  ours_ = judged(config_.run.initialize_from, kPolicyKey, 1);
+  ours_ = judged(own_policy(), 1);
   note_policy("policy", *ours_, report_.policy, metrics);
   write_samples(*ours_, nullptr);
   return metrics;
@@ -183,7 +179,7 @@ Evaluate::Metrics Evaluate::judge_policy() {
 
 Evaluate::Metrics Evaluate::judge_opponent() {
   Metrics metrics;
-  const Rollout theirs = judged(config_.evaluate.opponent, "[evaluate] opponent", 1);
+  const Rollout theirs = judged(other_policy(config_.evaluate.opponent, "[evaluate] opponent"), 1);
   note_policy("opponent", theirs, report_.opponent, metrics);
   if (judge_) note_win_rate(*ours_, theirs, metrics);
   write_samples(*ours_, &theirs);
@@ -218,9 +214,10 @@ Evaluate::Metrics Evaluate::compare_files() {
 
 Evaluate::Metrics Evaluate::measure_best_of_n() {
   const int most = config_.evaluate.best_of;
-  const bool own = config_.evaluate.best_of_policy.empty();
-  const std::string& path = own ? config_.run.initialize_from : config_.evaluate.best_of_policy;
-  const std::vector<double> scores = scores_of(judged(path, own ? kPolicyKey : "[evaluate] best_of_policy", most));
+  const std::string& other = config_.evaluate.best_of_policy;
+  const ModelSource policy = other.empty() ? own_policy() : other_policy(other, "[evaluate] best_of_policy");
+  const std::vector<double> scores = scores_of(judged(policy, most));
+  const bool is_reference = policy.path == config_.evaluate.reference && policy.kind == WeightsKind::model;
   Metrics metrics;
   for (int n = 1; n <= most; n *= 4) {
     std::vector<double> best;  // of each prompt
@@ -232,13 +229,13 @@ Evaluate::Metrics Evaluate::measure_best_of_n() {
         {{"n", n}, {"score", point.score}, {"score_interval", json_of(point.interval)}, {"kl", point.divergence}});
     metrics.emplace_back(fmt::format("best_of_{}", n), point.score);
     report_.add(fmt::format("best of {}", n), fmt::format("{}, KL {:.3f}", score_text(point), point.divergence));
-    if (path == config_.evaluate.reference) report_.best_of_n.push_back(point);
+    if (is_reference) report_.best_of_n.push_back(point);
   }
   return metrics;
 }
 
 Evaluate::Metrics Evaluate::add_to_curve(const std::string& path) {
-  const Rollout rollout = judged(path, "[evaluate] curve", 1);
+  const Rollout rollout = judged(other_policy(path, "[evaluate] curve"), 1);
   const ScorePoint point = point_of(scores_of(rollout), mean_divergence_by_response(rollout).k1);
   results_["curve"].push_back({{"checkpoint", path},
                                {"kl", point.divergence},

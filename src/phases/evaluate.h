@@ -36,12 +36,13 @@ struct EvaluatePhaseConfig {
 
 class Evaluate final : public Phase {
  public:
-  // Loads the models that it needs. The grid and the backend must outlive it.
+  // Weights are undefined until load_frozen(). The grid, the backend and the log must outlive it.
   Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "evaluate"; }
   std::int64_t step() const override { return step_; }
   std::int64_t total_steps() const override { return static_cast<std::int64_t>(tasks_.size()); }
+  void load_frozen() override;  // judge and reference
   StepReport run_step() override;
   bool has_state() const override { return false; }
   void visit(Archive&) override {}
@@ -53,10 +54,12 @@ class Evaluate final : public Phase {
  private:
   using Metrics = std::vector<std::pair<std::string, double>>;
   void plan_tasks();
-  void load(FrozenModel& model, const std::string& path, const char* key, const char* what);
+  void load(FrozenModel& model, const ModelSource& source);
   std::vector<GenerationRequest> requests(int samples) const;
-  void load_policy(const std::string& path, const char* key);
-  Rollout judged(const std::string& path, const char* key, int samples);  // responses of the model at `path`
+  ModelSource own_policy() const;  // that is evaluated; [run] initialize_weights says which of its weights
+  ModelSource other_policy(const std::string& path, const char* key) const;
+  void load_policy(const ModelSource& source);
+  Rollout judged(const ModelSource& policy, int samples);  // its responses
   ScorePoint point_of(const std::vector<double>& scores, double divergence) const;
   void note_policy(const char* name, const Rollout& rollout, std::vector<ScorePoint>& points, Metrics& metrics);
 
@@ -78,7 +81,7 @@ class Evaluate final : public Phase {
   ChatFormat chat_;
   Prompts prompts_;
   std::unique_ptr<PolicyJudge> policy_judge_;
-  std::string loaded_;  // whose weights the policy has
+  std::pair<std::string, WeightsKind> loaded_;  // whose weights the policy has
   std::optional<Rollout> ours_;
   std::vector<std::function<Metrics()>> tasks_;
   std::int64_t step_ = 0;

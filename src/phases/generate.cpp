@@ -9,9 +9,9 @@
 #include "base/random.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
-#include "io/fingerprint.h"
 #include "io/output_file.h"
 #include "io/run_history.h"
+#include "phases/policy_sampling.h"
 
 namespace coxswain {
 
@@ -49,7 +49,7 @@ GeneratedResponse parsed(const std::string& record) {
 
 Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
-      world_(grid.world()),
+      context_{grid.world(), backend, log},
       model_(config.model, grid, backend),
       generator_(model_.model(),
                  {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}),
@@ -57,7 +57,7 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
       chats_(chats(config_.generate)),
       chat_(chats_ ? config_.chat : without_markers(), *tokenizer_) {
   const GenerateConfig& wanted = config_.generate;
-  try_output(world_, wanted.output, "[generate] output");
+  try_output(context_.world, wanted.output, "[generate] output");
   if (tokenizer_->vocabulary_size() > config_.model.vocabulary && wanted.synthetic_prompts == 0)
     throw Error(ExitCode::usage, fmt::format("[model] vocabulary = {} is smaller than the tokenizer's {} tokens",
                                              config_.model.vocabulary, tokenizer_->vocabulary_size()));
@@ -77,13 +77,15 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
           fmt::format("prompt {} has {} tokens, which with [generate] max_new_tokens = {} is more than the model "
                       "sees at once ({}); shorten it or give less room to the response",
                       i + 1, prompts_[i].tokens.size(), wanted.max_new_tokens, longest + wanted.max_new_tokens));
-  if (wanted.synthetic_prompts > 0) model_.initialise(config_.run.seed);
   generator_.reserve();  // here, since it is no part of a step
 }
 
-void Generate::load_weights(Archive& archive) {
-  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  model_.load(archive);
+void Generate::begin() {
+  if (config_.run.initialize_from.empty()) return model_.initialise(config_.run.seed);  // synthetic prompts
+  go_on(load_model(initial_weights(config_.run, HeadKind::language), context_, [this](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    model_.load(archive);
+  }));
 }
 
 std::int64_t Generate::requests() const { return std::ssize(prompts_) * config_.generate.samples; }
@@ -91,30 +93,19 @@ std::int64_t Generate::requests() const { return std::ssize(prompts_) * config_.
 std::int64_t Generate::total_steps() const { return (requests() + requests_a_step() - 1) / requests_a_step(); }
 
 Sampling Generate::sampling() const {
-  Sampling sampling;
-  sampling.seed = config_.run.seed;
-  sampling.temperature = config_.generate.temperature;
-  sampling.top_k = config_.generate.top_k;
-  sampling.top_p = config_.generate.top_p;
-  sampling.min_new_tokens = config_.generate.min_new_tokens;
-  sampling.max_new_tokens = config_.generate.max_new_tokens;
-  if (config_.generate.synthetic_prompts > 0) return sampling;
-  sampling.stop_sequences = {chat_.stop()};
-  if (!config_.generate.stop.empty()) sampling.stop_texts = {config_.generate.stop};
-  sampling.tokenizer = tokenizer_.get();
+  Sampling sampling = policy_sampling(config_.generate, config_.run.seed, chat_, *tokenizer_);
+  if (config_.generate.synthetic_prompts > 0) {  // random tokens end nothing
+    sampling.stop_sequences.clear();
+    sampling.stop_texts.clear();
+  }
   return sampling;
 }
 
 // All that responses depend on, as one line.
 std::string Generate::identity(const std::string& weights) const {
   const GenerateConfig& wanted = config_.generate;
-  std::vector<std::int32_t> inputs;
-  for (const PromptRecord& prompt : prompts_) {
-    inputs.push_back(static_cast<std::int32_t>(prompt.tokens.size()));
-    inputs.insert(inputs.end(), prompt.tokens.begin(), prompt.tokens.end());
-  }
   return nlohmann::json({{"weights", weights},
-                         {"prompts", hexadecimal(hash_bytes(inputs.data(), inputs.size() * sizeof(inputs[0])))},
+                         {"prompts", content_hash(prompts_)},
                          {"seed", config_.run.seed},
                          {"samples", wanted.samples},
                          {"temperature", wanted.temperature},
@@ -126,17 +117,17 @@ std::string Generate::identity(const std::string& weights) const {
       .dump();
 }
 
-void Generate::go_on(const std::string& weights, Log& log) {
+void Generate::go_on(const std::string& weights) {
   if (total_steps() <= 1) return;
-  unfinished_ =
-      std::make_unique<UnfinishedOutput>(world_, config_.run.directory + "/unfinished.jsonl", identity(weights));
+  unfinished_ = std::make_unique<UnfinishedOutput>(context_.world, config_.run.directory + "/unfinished.jsonl",
+                                                   identity(weights));
   const auto known = unfinished_->take(requests_a_step(), read_run_history(config_.run.directory).step());
   for (const std::string& line : known) {
     responses_.push_back(parsed(line));
     kept_tokens_ += std::ssize(responses_.back().tokens);
   }
   step_ = std::ssize(known) / requests_a_step();
-  if (step_ > 0) log.info("goes on behind {} responses of {}", known.size(), requests());
+  if (step_ > 0) context_.log.info("goes on behind {} responses of {}", known.size(), requests());
 }
 
 StepReport Generate::run_step() {
@@ -162,7 +153,7 @@ std::string Generate::text_of(const GeneratedResponse& response) const {
 }
 
 void Generate::finish() {
-  if (!config_.generate.output.empty() && world_.rank() == 0) write_output();
+  if (!config_.generate.output.empty() && context_.world.rank() == 0) write_output();
   if (unfinished_) unfinished_->remove();
 }
 

@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "base/log.h"
 #include "data/prompts.h"
 #include "data/tokenizer.h"
 #include "io/unfinished_output.h"
 #include "model/model.h"
 #include "phases/config.h"
+#include "phases/load_checkpoint.h"
 #include "phases/phase.h"
 #include "rl/generator.h"
 #include "train/frozen_model.h"
@@ -30,12 +30,13 @@ struct GeneratePhaseConfig {
 
 class Generate final : public Phase {
  public:
-  // Weights are random until loaded.
+  // Weights are undefined until begin(). The grid, the backend and the log must outlive it.
   Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "generate"; }
   std::int64_t step() const override { return step_; }
   std::int64_t total_steps() const override;
+  void begin() override;
   StepReport run_step() override;
   bool has_state() const override { return false; }
   bool keeps_output() const override { return unfinished_ != nullptr; }
@@ -44,11 +45,9 @@ class Generate final : public Phase {
   void finish() override;
   std::string summary() const override;
 
-  void load_weights(Archive& archive);
-  // From what an earlier start of the same run has written; `weights` tells these weights from others.
-  void go_on(const std::string& weights, Log& log);
-
  private:
+  // From what an earlier start of the same run has written; `weights` tells these weights from others.
+  void go_on(const std::string& weights);
   Sampling sampling() const;
   std::int64_t requests() const;
   std::int64_t requests_a_step() const { return std::int64_t{8} * config_.generate.slots; }
@@ -57,7 +56,7 @@ class Generate final : public Phase {
   std::string text_of(const GeneratedResponse& response) const;
 
   GeneratePhaseConfig config_;
-  Communicator& world_;
+  LoadContext context_;
   FrozenModel model_;
   Generator generator_;
   std::unique_ptr<Tokenizer> tokenizer_;

@@ -9,26 +9,35 @@
 
 namespace coxswain {
 
-std::string load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit,
-                            WeightsKind kind) {
-  CheckpointReader reader = open_checkpoint(context.world, context.backend, path,
+namespace {
+
+void require_head(const ModelSource& source, const Archive& archive) {
+  const bool scores = archive.has(std::string("model/") + kScoreWeight);
+  if (!source.head || scores == (*source.head == HeadKind::scalar)) return;
+  const char *reward = "reward model", *language = "language model";
+  throw Error(ExitCode::data, fmt::format("{} = {} is a {}; the run directory of a {} is needed", source.key,
+                                          source.path, scores ? reward : language, scores ? language : reward));
+}
+
+}  // namespace
+
+ModelSource initial_weights(const RunConfig& run, std::optional<HeadKind> head, const char* what) {
+  return {run.initialize_from, "[run] initialize_from", what, head, run.initialize_weights};
+}
+
+std::string load_model(const ModelSource& source, const LoadContext& context, const Visit& visit) {
+  const bool average = source.kind == WeightsKind::average;
+  CheckpointReader reader = open_checkpoint(context.world, context.backend, source.path,
                                             [&](const std::string& line) { context.log.warning("{}", line); });
   reader.load(
       [&](Archive& archive) {
-        RenamedArchive average(archive, "model/", fmt::format("{}/", kAveragePrefix));
-        visit(kind == WeightsKind::average ? static_cast<Archive&>(average) : archive);
+        require_head(source, archive);
+        RenamedArchive averages(archive, "model/", fmt::format("{}/", kAveragePrefix));
+        visit(average ? static_cast<Archive&>(averages) : archive);
       },
       ExitCode::data);
-  context.log.info("{} of {} (step {})", what, reader.folder(), reader.header().step);
-  return reader.manifest().state() + (kind == WeightsKind::average ? " average" : "");
-}
-
-void require_head(HeadKind wanted, const Archive& archive, const char* key, const std::string& path) {
-  const bool scores = archive.has(std::string("model/") + kScoreWeight);
-  if (scores == (wanted == HeadKind::scalar)) return;
-  const char *reward = "reward model", *language = "language model";
-  throw Error(ExitCode::data, fmt::format("{} = {} is a {}; the run directory of a {} is needed", key, path,
-                                          scores ? reward : language, scores ? language : reward));
+  context.log.info("{} of {} (step {})", source.what, reader.folder(), reader.header().step);
+  return reader.manifest().state() + (average ? " average" : "");
 }
 
 }  // namespace coxswain

@@ -1,6 +1,7 @@
 // Weights of another run: the best or newest whole checkpoint of a run directory, or a checkpoint's own folder.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/log.h"
@@ -16,13 +17,18 @@ struct LoadContext {
   Log& log;
 };
 
-// Collective. `what` is for the log: "weights of runs/sft/checkpoints/step_00000100 (step 100)". Returns what tells
-// these weights from any others. Throws Error(data).
-std::string load_checkpoint(const std::string& path, const char* what, const LoadContext& context, const Visit& visit,
-                            WeightsKind kind = WeightsKind::model);
+struct ModelSource {
+  std::string path;
+  const char* key;               // that names it in the deck
+  const char* what;              // for the log: "reference of runs/sft/checkpoints/step_00000100 (step 100)"
+  std::optional<HeadKind> head;  // what it must be: a language model, a reward model; nothing: either
+  WeightsKind kind = WeightsKind::model;
+};
 
-// Throws Error(data) if what is read is a reward model where a language model is wanted, or the other way round; `key`
-// and `path` say where it comes from.
-void require_head(HeadKind wanted, const Archive& archive, const char* key, const std::string& path);
+// What a run begins with.
+ModelSource initial_weights(const RunConfig& run, std::optional<HeadKind> head, const char* what = "weights");
+
+// Collective. Returns what tells these weights from any others. Throws Error(data).
+std::string load_model(const ModelSource& source, const LoadContext& context, const Visit& visit);
 
 }  // namespace coxswain

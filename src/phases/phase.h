@@ -24,6 +24,10 @@ class Phase {
   virtual std::string name() const = 0;
   virtual std::int64_t step() const = 0;  // steps finished so far
   virtual std::int64_t total_steps() const = 0;
+  // Models of other runs; both are collective. Those that it looks at, on every start; then, where there is no
+  // checkpoint to go on from, the weights that the run begins with. A restart does without these.
+  virtual void load_frozen() {}
+  virtual void begin() {}
   virtual StepReport run_step() = 0;                    // collective; may throw Error(diverged)
   virtual std::int64_t best_step() const { return 0; }  // whose weights were the best so far; 0: they are not judged
   virtual bool has_curves() const { return true; }  // false: each step is a task of its own, told by its report's note

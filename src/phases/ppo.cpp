@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "data/unchanged.h"
+#include "phases/policy_sampling.h"
 #include "rl/advantages.h"
 #include "rl/roll_out.h"
 #include "train/learning_rate.h"
@@ -34,6 +36,7 @@ std::optional<BatchSource> text_of(const PpoPhaseConfig& config) {
 
 Ppo::Ppo(const PpoPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
+      context_{grid.world(), backend, log},
       reward_grid_(grid.world(), config.reward_grid),
       models_(config.models, grid, reward_grid_, backend),
       tokenizer_(make_tokenizer(config.data)),
@@ -46,9 +49,27 @@ Ppo::Ppo(const PpoPhaseConfig& config, const ProcessGrid& grid, Backend& backend
       policy_skips_(config.models.optimizer),
       value_skips_(config.models.optimizer) {}
 
-void Ppo::load(Load which, Archive& archive) {
-  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  (models_.*which)(archive);
+void Ppo::load_frozen() {
+  ModelSource reference = initial_weights(config_.run, HeadKind::language, "reference");
+  if (!ppo().reference.empty()) reference = {ppo().reference, "[ppo] reference", "reference", HeadKind::language};
+  reference_state_ = load(reference, &PpoModels::load_reference);
+  reward_state_ =
+      load({ppo().reward_model, "[ppo] reward_model", "reward model", HeadKind::scalar}, &PpoModels::load_reward_model);
+  models_.park_frozen();
+}
+
+void Ppo::begin() {
+  load(initial_weights(config_.run, HeadKind::language, "policy"), &PpoModels::load_policy);
+  const std::string& value = ppo().value_model.empty() ? ppo().reward_model : ppo().value_model;
+  load({value, "[ppo] value_model", "value model", HeadKind::scalar}, &PpoModels::load_value_model);
+}
+
+// All of them learned the tokens of the prompts' tokenizer.
+std::string Ppo::load(const ModelSource& source, Load which) {
+  return load_model(source, context_, [&](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    (models_.*which)(archive);
+  });
 }
 
 StepReport Ppo::run_step() {
@@ -56,7 +77,7 @@ StepReport Ppo::run_step() {
   const std::int64_t rollout = step_ / updates, update = step_ % updates;
   StepReport report;
   if (update == 0) make_rollout(rollout);
-  const double rate = learning_rate(config_.models.optimizer, step_ + 1, 0, config_.run.steps);
+  const double rate = learning_rate(config_.models.optimizer, step_ + 1, tokens_, config_.run.steps);
   const double value_rate = rate / config_.models.optimizer.learning_rate * ppo().value_learning_rate;
   const std::vector<std::int64_t> order = minibatch(rollout, update);
   report.tokens = tokens_of(order);
@@ -68,6 +89,7 @@ StepReport Ppo::run_step() {
   value_skips_.see(result.value);
   if (text_) text_->advance(std::int64_t{ppo().minibatch} * ppo().pretrain_per_episode);
   ++step_;
+  tokens_ += report.tokens;
   note(result, rate, report);
   if (update == updates - 1) kl_.update(divergence_.k1, std::ssize(rollout_.episodes));
   return report;
@@ -75,14 +97,9 @@ StepReport Ppo::run_step() {
 
 // One reads the paper here: respond, look, shape, estimate, whiten.
 void Ppo::make_rollout(std::int64_t number) {
-  Sampling sampling;
-  sampling.seed = config_.run.seed;
+  Sampling sampling = policy_sampling(config_.generate, config_.run.seed, chat_, *tokenizer_);
   sampling.step = number;
-  sampling.min_new_tokens = config_.generate.min_new_tokens;
-  sampling.max_new_tokens = config_.generate.max_new_tokens;
-  sampling.stop_sequences = {chat_.stop()};
   rollout_ = roll_out(generator_, requests(number), sampling);
-  for (const Episode& episode : rollout_.episodes) generated_ += episode.response_length();
   models_.assess(rollout_);
 
   RewardShaping shaping;
@@ -164,11 +181,18 @@ void Ppo::note(const PpoModels::Update& update, double rate, StepReport& report)
 
 void Ppo::visit(Archive& archive) {
   archive.value("ppo/step", step_);
-  archive.value("ppo/generated", generated_);
+  archive.value("ppo/tokens", tokens_);
   archive.value("ppo/divergence", divergence_.k1);
   archive.value("ppo/divergence_k2", divergence_.k2);
   archive.value("ppo/divergence_k3", divergence_.k3);
   visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+  check_unchanged(archive, "ppo/prompts", content_hash(prompts_.records),
+                  fmt::format("[ppo] prompts ({}) of contents", ppo().prompts));
+  check_unchanged(archive, "ppo/reference", reference_state_,
+                  fmt::format("[ppo] reference ({}) of state",
+                              ppo().reference.empty() ? config_.run.initialize_from : ppo().reference));
+  check_unchanged(archive, "ppo/reward_model", reward_state_,
+                  fmt::format("[ppo] reward_model ({}) of state", ppo().reward_model));
   kl_.visit(archive);
   policy_skips_.visit(archive, "policy");
   value_skips_.visit(archive, "value");

@@ -13,6 +13,7 @@
 #include "data/tokenizer.h"
 #include "data/tokenizer_identity.h"
 #include "phases/config.h"
+#include "phases/load_checkpoint.h"
 #include "phases/phase.h"
 #include "rl/generator.h"
 #include "rl/kl_controller.h"
@@ -34,33 +35,34 @@ struct PpoPhaseConfig {
 
 class Ppo final : public Phase {
  public:
-  // Weights are undefined until all four models have been loaded and begin() was called. The grid and the backend must
-  // outlive it.
+  // Weights are undefined until load_frozen(), and begin() or a checkpoint, give them. The grid, the backend and the
+  // log must outlive it.
   Ppo(const PpoPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "ppo"; }
   std::int64_t step() const override { return step_; }
   std::int64_t total_steps() const override { return config_.run.steps; }
+  void load_frozen() override;  // reference and reward model
+  void begin() override;        // policy and value model
   StepReport run_step() override;
   void visit(Archive& archive) override;
-
-  // Weights of other runs, all of them of the prompts' tokenizer.
-  using Load = void (PpoModels::*)(Archive&);
-  void load(Load which, Archive& archive);
-  void begin() { models_.begin(); }
   std::vector<std::string> describe() const;  // what it learns from, for the log
 
  private:
   const PpoConfig& ppo() const { return config_.models.ppo; }
-  void make_rollout(std::int64_t number);  // from 0
+  using Load = void (PpoModels::*)(Archive&);
+  std::string load(const ModelSource& source, Load which);  // what tells the model from others
+  void make_rollout(std::int64_t number);                   // from 0
   std::vector<GenerationRequest> requests(std::int64_t rollout) const;
   std::vector<std::int64_t> minibatch(std::int64_t rollout, std::int64_t update) const;  // episodes, in their order
   std::int64_t tokens_of(const std::vector<std::int64_t>& episodes) const;
   void note(const PpoModels::Update& update, double rate, StepReport& report) const;
 
   PpoPhaseConfig config_;
+  LoadContext context_;
   ProcessGrid reward_grid_;
   PpoModels models_;
+  std::string reference_state_, reward_state_;  // tell the frozen models from others
   std::unique_ptr<Tokenizer> tokenizer_;
   ChatFormat chat_;
   Prompts prompts_;
@@ -69,9 +71,9 @@ class Ppo final : public Phase {
   std::optional<BatchSource> text_;  // pre-training text
   RolloutState rollout_state_;
   SkipPolicy policy_skips_, value_skips_;
-  Rollout rollout_;                        // at work
-  KlEstimates divergence_;                 // of its responses, from the reference
-  std::int64_t step_ = 0, generated_ = 0;  // updates; tokens of all responses so far
+  Rollout rollout_;                     // at work
+  KlEstimates divergence_;              // of its responses, from the reference
+  std::int64_t step_ = 0, tokens_ = 0;  // updates; tokens that they have learned from
 };
 
 }  // namespace coxswain

@@ -25,7 +25,7 @@ PpoBenchmark::PpoBenchmark(const PpoBenchmarkConfig& config, const ProcessGrid& 
       models_(config.models, grid, reward_grid_, backend),
       generator_(models_.policy(), {.slots = config.slots, .context = config.models.batch.length}) {
   models_.initialise();
-  models_.begin();
+  models_.park_frozen();
 }
 
 std::vector<GenerationRequest> PpoBenchmark::requests() const {

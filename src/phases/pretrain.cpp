@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "data/tokenizer_identity.h"
+#include "phases/load_checkpoint.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
 
-Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend)
+Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
+      log_(log),
       context_{backend, grid, config_.model},
       model_(context_),
       trainer_(model_, config_.batch, config_.optimizer),
@@ -16,7 +18,15 @@ Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backen
       skips_(config_.optimizer),
       data_(config_.data, {config_.batch.length, config_.model.vocabulary, config_.run.seed}) {
   if (config_.run.validate_every > 0) held_out_.emplace(config_.data, config_.batch.length, config_.model.vocabulary);
-  trainer_.weights().initialise(config_.run.seed);
+}
+
+void Pretrain::begin() {
+  if (config_.run.initialize_from.empty()) return trainer_.weights().initialise(config_.run.seed);
+  load_model(initial_weights(config_.run, config_.model.head), {context_.grid.world(), context_.backend, log_},
+             [this](Archive& archive) {
+               visit_own_tokenizer(archive);
+               trainer_.weights().load(archive);
+             });
 }
 
 StepReport Pretrain::run_step() {
@@ -59,14 +69,13 @@ void Pretrain::visit(Archive& archive) {
   archive.value("pretrain/step", step_);
   archive.value("pretrain/tokens", tokens_);
   skips_.visit(archive, "pretrain");
-  visit_tokenizer(archive, {data_.tokenizer(), data_.tokenizer_hash()});
+  visit_own_tokenizer(archive);
   data_.visit(archive);
   trainer_.visit(archive);
 }
 
-void Pretrain::load_weights(Archive& archive) {
+void Pretrain::visit_own_tokenizer(Archive& archive) {
   visit_tokenizer(archive, {data_.tokenizer(), data_.tokenizer_hash()});
-  trainer_.weights().load(archive);
 }
 
 std::vector<std::string> Pretrain::describe() const { return data_.describe(); }

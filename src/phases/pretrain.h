@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/log.h"
 #include "data/batch_source.h"
 #include "model/model.h"
 #include "phases/config.h"
@@ -24,21 +25,23 @@ struct PretrainConfig {
 
 class Pretrain final : public Phase {
  public:
-  // Weights as at the start of a run; a checkpoint's replace them in visit. The grid and the backend must outlive it.
-  Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend);
+  // Weights are undefined until begin() or a checkpoint gives them. The grid, the backend and the log must outlive it.
+  Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "pretrain"; }
   std::int64_t step() const override { return step_; }
   std::int64_t total_steps() const override { return config_.run.steps; }
+  void begin() override;
   StepReport run_step() override;
   void visit(Archive& archive) override;
-  void load_weights(Archive& archive);        // of another run
   std::vector<std::string> describe() const;  // what it trains on, for the log
 
  private:
   double validate();
+  void visit_own_tokenizer(Archive& archive);
 
   PretrainConfig config_;
+  Log& log_;
   ModelContext context_;
   Model model_;
   Trainer trainer_;

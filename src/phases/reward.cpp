@@ -13,6 +13,7 @@
 #include "data/unchanged.h"
 #include "io/append_file.h"
 #include "model/scalar_head.h"
+#include "phases/load_checkpoint.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
@@ -39,12 +40,13 @@ std::int64_t tokens_of(std::span<const Comparison> comparisons, std::span<const 
 
 Reward::Reward(const RewardPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
+      log_(log),
       context_{backend, grid, config_.model},
       tokenizer_(make_tokenizer(config_.data)),
       chat_(config_.chat, *tokenizer_),
-      comparisons_(read(config_.reward.comparisons, "[reward] comparisons", log)),
-      held_out_(read(config_.reward.validation, "[reward] validation", log)),
-      reference_(read_reference(log)),
+      comparisons_(read(config_.reward.comparisons, "[reward] comparisons")),
+      held_out_(read(config_.reward.validation, "[reward] validation")),
+      reference_(read_reference()),
       total_steps_(steps_of(config_, std::ssize(comparisons_))),
       objective_(config_.reward.loss, config_.reward.responses),
       model_(context_),
@@ -52,13 +54,22 @@ Reward::Reward(const RewardPhaseConfig& config, const ProcessGrid& grid, Backend
       evaluator_(model_),
       skips_(config_.optimizer) {
   check_vocabulary(*tokenizer_, config_.model.vocabulary);
-  trainer_.weights().initialise(config_.run.seed);
 }
 
-std::vector<Comparison> Reward::read(const std::string& paths, const char* key, Log& log) const {
+void Reward::begin() {
+  trainer_.weights().initialise(config_.run.seed);  // the head too, which a language model has not
+  if (config_.run.initialize_from.empty()) return;
+  load_model(initial_weights(config_.run, std::nullopt), {context_.grid.world(), context_.backend, log_},
+             [this](Archive& archive) {
+               visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+               trainer_.weights().load(archive);
+             });
+}
+
+std::vector<Comparison> Reward::read(const std::string& paths, const char* key) const {
   if (paths.empty()) return {};
   const RecordFiles files{.paths = paths, .key = key, .on_bad_line = config_.data.on_bad_line};
-  Comparisons read = read_comparisons({files, chat_, context_.grid.world(), log, config_.batch.length});
+  Comparisons read = read_comparisons({files, chat_, context_.grid.world(), log_, config_.batch.length});
   std::size_t most = 0;
   for (const Comparison& comparison : read.records) most = std::max(most, comparison.responses.size());
   if (most > static_cast<std::size_t>(config_.reward.responses))
@@ -68,13 +79,13 @@ std::vector<Comparison> Reward::read(const std::string& paths, const char* key, 
   return std::move(read.records);
 }
 
-std::vector<TokenSequence> Reward::read_reference(Log& log) const {
+std::vector<TokenSequence> Reward::read_reference() const {
   if (config_.reward.normalise == Normalise::none) return {};
   const RecordFiles files{
       .paths = config_.reward.reference, .key = "[reward] reference", .on_bad_line = config_.data.on_bad_line};
   std::vector<TokenSequence> sequences;
   for (Demonstration& demonstration :
-       read_demonstrations({files, chat_, context_.grid.world(), log, config_.batch.length}).records)
+       read_demonstrations({files, chat_, context_.grid.world(), log_, config_.batch.length}).records)
     sequences.push_back(std::move(demonstration.tokens));
   return sequences;
 }
@@ -208,12 +219,10 @@ void Reward::visit(Archive& archive) {
   visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
   check_unchanged(archive, "reward/comparisons", content_hash(comparisons_),
                   fmt::format("[reward] comparisons ({}) of contents", config_.reward.comparisons));
+  if (config_.reward.normalise != Normalise::none)
+    check_unchanged(archive, "reward/reference", content_hash(reference_),
+                    fmt::format("[reward] reference ({}) of contents", config_.reward.reference));
   trainer_.visit(archive);
-}
-
-void Reward::load_weights(Archive& archive) {
-  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  trainer_.weights().load(archive);
 }
 
 }  // namespace coxswain

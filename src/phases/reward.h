@@ -35,24 +35,25 @@ struct RewardPhaseConfig {
 
 class Reward final : public Phase {
  public:
-  // Reads all comparisons; weights as at the start of a run. The grid and the backend must outlive it. Collective.
+  // Reads all comparisons; weights are undefined until begin() or a checkpoint gives them. The grid, the backend and
+  // the log must outlive it. Collective.
   Reward(const RewardPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "reward"; }
   std::int64_t step() const override { return step_; }
   std::int64_t total_steps() const override { return total_steps_; }
+  void begin() override;  // as a language model or a reward model, or at random
   StepReport run_step() override;
   void visit(Archive& archive) override;
   void finish() override;
   std::string summary() const override { return to_text(report_); }
   std::string report() const override { return to_html(report_); }
 
-  void load_weights(Archive& archive);        // of a language model or of a reward model
   std::vector<std::string> describe() const;  // what it learns from, for the log
 
  private:
-  std::vector<Comparison> read(const std::string& paths, const char* key, Log& log) const;
-  std::vector<TokenSequence> read_reference(Log& log) const;
+  std::vector<Comparison> read(const std::string& paths, const char* key) const;
+  std::vector<TokenSequence> read_reference() const;
   std::vector<std::int64_t> next_prompts() const;  // places of this step's comparisons
   GlobalBatch batch_of(std::span<const Comparison> comparisons, std::span<const std::int64_t> order) const;
   void validate(StepReport& report);
@@ -60,6 +61,7 @@ class Reward final : public Phase {
   void normalise();
 
   RewardPhaseConfig config_;
+  Log& log_;
   ModelContext context_;
   std::unique_ptr<Tokenizer> tokenizer_;
   ChatFormat chat_;

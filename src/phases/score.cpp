@@ -12,8 +12,8 @@
 #include "base/text.h"
 #include "data/reading.h"
 #include "data/tokenizer_identity.h"
+#include "data/unchanged.h"
 #include "io/append_file.h"
-#include "io/fingerprint.h"
 #include "io/output_file.h"
 #include "io/run_history.h"
 
@@ -23,22 +23,40 @@ namespace {
 
 constexpr const char* kKey = "[score] input";
 
-// Prompt and response; a generated response that was cut off has no stop, and is scored without one, as in PPO.
-TokenSequence encoded(const Conversation& prompt, const std::string& response, const ChatFormat& chat, bool cut_off,
-                      int most_tokens) {
-  chat.check_text(response);
-  if (trim(response).empty()) throw UnusableRecord("empty response");
-  TokenSequence tokens = chat.encode_prompt(prompt);
-  const TokenSequence more = chat.encode_response(response);
-  tokens.insert(tokens.end(), more.begin(), more.end() - (cut_off ? std::ssize(chat.stop()) : 0));
-  if (static_cast<int>(tokens.size()) > most_tokens)
-    throw UnusableRecord(fmt::format("response that ends beyond {} tokens", most_tokens));
-  return tokens;
+// Who wrote the responses of a line: a policy where it says how they ended, and whether the last one was cut off.
+struct Writer {
+  explicit Writer(const nlohmann::json& line)
+      : policy(line.contains("finish_reason")), cut_off(policy && line["finish_reason"] == "length") {}
+  bool policy, cut_off;
+};
+
+// A policy's response is scored as it is, whatever it says, as in PPO; else a file of them would not be scored whole.
+std::vector<Record> records_in(const nlohmann::json& line, const Writer& writer) {
+  if (kind_of(line) == RecordKind::comparisons) return parse_records(line, RecordKind::comparisons);
+  const auto response = line.find("response");
+  if (!writer.policy || response == line.end() || !response->is_string())
+    return parse_records(line, RecordKind::demonstrations);
+  nlohmann::json prompt = line;
+  prompt.erase("response");
+  std::vector<Record> records = parse_records(prompt, RecordKind::prompts);
+  for (Record& record : records) record.responses = {response->get<std::string>()};
+  return records;
 }
 
-bool was_cut_off(const nlohmann::json& line) {
-  const auto reason = line.find("finish_reason");
-  return reason != line.end() && *reason == "length";
+// Prompt and response; one that was cut off has no stop, and is scored without one. A policy's text may have more
+// tokens than it drew (bytes that were no UTF-8 have been replaced): it is seen as far as it fits.
+TokenSequence encoded(const Conversation& prompt, const std::string& response, const ChatFormat& chat,
+                      const Writer& writer, int most_tokens) {
+  if (!writer.policy) chat.check_text(response);
+  if (!writer.policy && trim(response).empty()) throw UnusableRecord("empty response");
+  TokenSequence tokens = chat.encode_prompt(prompt);
+  const std::size_t prompt_tokens = tokens.size();
+  const TokenSequence more = chat.encode_response(response);
+  tokens.insert(tokens.end(), more.begin(), more.end() - (writer.cut_off ? std::ssize(chat.stop()) : 0));
+  const auto most = static_cast<std::size_t>(most_tokens);
+  if (writer.policy && prompt_tokens < most) tokens.resize(std::min(tokens.size(), most));
+  if (tokens.size() > most) throw UnusableRecord(fmt::format("response that ends beyond {} tokens", most_tokens));
+  return tokens;
 }
 
 // With all their bits.
@@ -52,28 +70,28 @@ std::string records_of(const std::vector<double>& scores) {
 
 Score::Score(const ScorePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
-      world_(grid.world()),
+      context_{grid.world(), backend, log},
       tokenizer_(make_tokenizer(config_.data)),
       model_(config_.model, grid, backend) {
   try_output(grid.world(), config.score.output, "[score] output");
   check_vocabulary(*tokenizer_, config_.model.vocabulary);
-  read(log);
+  read();
 }
 
-void Score::read(Log& log) {
+void Score::read() {
   const ChatFormat chat(config_.chat, *tokenizer_);
   const RecordFiles files{.paths = config_.score.input, .key = kKey, .on_bad_line = config_.data.on_bad_line};
-  const Reading reading{files, chat, world_, log, config_.batch.length};
+  const Reading reading{files, chat, context_.world, context_.log, config_.batch.length};
   ReadCounts counts;
-  counts.records =
-      read_records(files, world_, log, counts.dropped, [&](const nlohmann::json& json, const std::string& place) {
+  counts.records = read_records(
+      files, context_.world, context_.log, counts.dropped, [&](const nlohmann::json& json, const std::string& place) {
         const bool comparison = kind_of(json) == RecordKind::comparisons;
+        const Writer writer(json);
         std::vector<TokenSequence> own;
-        const auto records = parse_records(json, comparison ? RecordKind::comparisons : RecordKind::demonstrations);
-        for (const Record& record : records) {
+        for (const Record& record : records_in(json, writer)) {
           chat.check_texts(record.prompt);
           for (const std::string& response : record.responses)
-            own.push_back(encoded(record.prompt, response, chat, was_cut_off(json), config_.batch.length));
+            own.push_back(encoded(record.prompt, response, chat, writer, config_.batch.length));
         }
         lines_.push_back({json.dump(), place, sequences_.size(), own.size(), comparison || own.size() != 1});
         std::move(own.begin(), own.end(), std::back_inserter(sequences_));
@@ -85,27 +103,23 @@ std::int64_t Score::total_steps() const {
   return (std::ssize(sequences_) + config_.batch.global - 1) / config_.batch.global;
 }
 
-void Score::load_weights(Archive& archive) {
-  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-  model_.load(archive);
+void Score::begin() {
+  go_on(load_model(initial_weights(config_.run, HeadKind::scalar), context_, [this](Archive& archive) {
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    model_.load(archive);
+  }));
 }
 
-void Score::go_on(const std::string& weights, Log& log) {
-  std::vector<std::int32_t> inputs;
-  for (const TokenSequence& sequence : sequences_) {
-    inputs.push_back(static_cast<std::int32_t>(sequence.size()));
-    inputs.insert(inputs.end(), sequence.begin(), sequence.end());
-  }
-  const std::string hash = hexadecimal(hash_bytes(inputs.data(), inputs.size() * sizeof(inputs[0])));
+void Score::go_on(const std::string& weights) {
   unfinished_ = std::make_unique<UnfinishedOutput>(
-      world_, config_.run.directory + "/unfinished.jsonl",
-      fmt::format("scores by {} of {}, {} at once", weights, hash, config_.batch.global));
+      context_.world, config_.run.directory + "/unfinished.jsonl",
+      fmt::format("scores by {} of {}, {} at once", weights, content_hash(sequences_), config_.batch.global));
   for (const std::string& line :
        unfinished_->take(config_.batch.global, read_run_history(config_.run.directory).step()))
     scores_.push_back(std::stod(line));
   step_ = std::ssize(scores_) / config_.batch.global;
   for (std::size_t i = 0; i < scores_.size(); ++i) kept_tokens_ += std::ssize(sequences_[i]);
-  if (step_ > 0) log.info("goes on behind {} scores of {}", scores_.size(), sequences_.size());
+  if (step_ > 0) context_.log.info("goes on behind {} scores of {}", scores_.size(), sequences_.size());
 }
 
 StepReport Score::run_step() {
@@ -145,7 +159,7 @@ std::string Score::with_score(const Line& line) const {
 }
 
 void Score::finish() {
-  if (world_.rank() == 0) {
+  if (context_.world.rank() == 0) {
     std::string text;
     for (const Line& line : lines_) text += with_score(line);
     replace_text_file(config_.score.output, text);

@@ -10,6 +10,7 @@
 #include "data/tokenizer.h"
 #include "io/unfinished_output.h"
 #include "phases/config.h"
+#include "phases/load_checkpoint.h"
 #include "phases/phase.h"
 #include "phases/reward_config.h"
 #include "rl/scoring.h"
@@ -29,12 +30,13 @@ struct ScorePhaseConfig {
 
 class Score final : public Phase {
  public:
-  // Reads the file; weights are undefined until loaded. The grid and the backend must outlive it. Collective.
+  // Reads the file; weights are undefined until begin(). The grid, the backend and the log must outlive it. Collective.
   Score(const ScorePhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "score"; }
   std::int64_t step() const override { return step_; }
   std::int64_t total_steps() const override;
+  void begin() override;
   StepReport run_step() override;  // scores batch.global sequences
   bool has_state() const override { return false; }
   bool keeps_output() const override { return unfinished_ != nullptr; }
@@ -43,23 +45,20 @@ class Score final : public Phase {
   void finish() override;
   std::string summary() const override;
 
-  // Throws Error(data) where it is no reward model's checkpoint.
-  void load_weights(Archive& archive);
-  // From what an earlier start of the same run has written; `weights` tells these weights from others.
-  void go_on(const std::string& weights, Log& log);
-
  private:
+  // From what an earlier start of the same run has written; `weights` tells these weights from others.
+  void go_on(const std::string& weights);
   struct Line {
     std::string text;                  // JSON
     std::string place;                 // file:line
     std::size_t first = 0, count = 0;  // of its sequences
     bool is_list = false;              // a comparison has a list of scores, in the order of its responses
   };
-  void read(Log& log);
+  void read();
   std::string with_score(const Line& line) const;
 
   ScorePhaseConfig config_;
-  Communicator& world_;
+  LoadContext context_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::vector<Line> lines_;
   std::vector<TokenSequence> sequences_;

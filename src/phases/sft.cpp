@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "data/prompts.h"
 #include "data/tokenizer_identity.h"
+#include "data/unchanged.h"
+#include "phases/policy_sampling.h"
 #include "train/learning_rate.h"
 
 namespace coxswain {
@@ -53,25 +55,20 @@ std::vector<std::vector<std::int32_t>> prompts_of(const SftPhaseConfig& config, 
   return prompts;
 }
 
-ResponseScores::Config scores_config(const SftPhaseConfig& config, const ChatFormat& chat) {
-  ResponseScores::Config scores{.reward = config.reward_model,
-                                .reward_grid = config.reward_grid,
-                                .generator = {.slots = config.generate.slots, .context = config.batch.length},
-                                .sampling = {},
-                                .micro = config.batch.micro,
-                                .length = config.batch.length};
-  scores.sampling.seed = config.run.seed;
-  scores.sampling.temperature = config.generate.temperature;
-  scores.sampling.min_new_tokens = config.generate.min_new_tokens;
-  scores.sampling.max_new_tokens = config.generate.max_new_tokens;
-  scores.sampling.stop_sequences = {chat.stop()};
-  return scores;
+ResponseScores::Config scores_config(const SftPhaseConfig& config, const ChatFormat& chat, const Tokenizer& tokenizer) {
+  return {.reward = config.reward_model,
+          .reward_grid = config.reward_grid,
+          .generator = {.slots = config.generate.slots, .context = config.batch.length},
+          .sampling = policy_sampling(config.generate, config.run.seed, chat, tokenizer),
+          .micro = config.batch.micro,
+          .length = config.batch.length};
 }
 
 }  // namespace
 
 Sft::Sft(const SftPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log)
     : config_(config),
+      log_(log),
       context_{backend, grid, config_.model},
       model_(context_),
       trainer_(model_, config_.batch, config_.optimizer),
@@ -87,9 +84,27 @@ Sft::Sft(const SftPhaseConfig& config, const ProcessGrid& grid, Backend& backend
   if (config_.run.validate_every > 0 && !config_.sft.validation.empty())
     held_out_.emplace(packed(config_, config_.sft.validation, "[sft] validation", false, chat_, grid.world(), log));
   if (config_.sft.choose == BestBy::reward)
-    response_scores_.emplace(scores_config(config_, chat_), prompts_of(config_, chat_, grid.world(), log), model_,
-                             grid.world(), backend);
-  trainer_.weights().initialise(config_.run.seed);
+    response_scores_.emplace(scores_config(config_, chat_, *tokenizer_), prompts_of(config_, chat_, grid.world(), log),
+                             model_, grid.world(), backend);
+}
+
+void Sft::load_frozen() {
+  if (!response_scores_) return;
+  const ModelSource source{config_.sft.reward_model, "[sft] reward_model", "reward model", HeadKind::scalar};
+  reward_state_ = load_model(source, load_context(), [this](Archive& archive) { load_reward_model(archive); });
+}
+
+void Sft::load_reward_model(Archive& archive) {
+  visit_own_tokenizer(archive);
+  response_scores_->load(archive);
+}
+
+void Sft::begin() {
+  if (config_.run.initialize_from.empty()) return trainer_.weights().initialise(config_.run.seed);
+  load_model(initial_weights(config_.run, config_.model.head), load_context(), [this](Archive& archive) {
+    visit_own_tokenizer(archive);
+    trainer_.weights().load(archive);
+  });
 }
 
 void Sft::check_text() const {
@@ -194,18 +209,21 @@ void Sft::visit(Archive& archive) {
   archive.value("sft/best_step", best_step_);
   archive.value("sft/best_merit", best_merit_);
   skips_.visit(archive, "sft");
+  check_judge(archive);
   source_.visit(archive);
   trainer_.visit(archive);
 }
 
-void Sft::load_weights(Archive& archive) {
-  visit_own_tokenizer(archive);
-  trainer_.weights().load(archive);
-}
-
-void Sft::load_reward_model(Archive& archive) {
-  visit_own_tokenizer(archive);
-  response_scores_->load(archive);
+// What the weights have been judged by so far: merits by another measure would not compare.
+void Sft::check_judge(Archive& archive) {
+  const SftConfig& sft = config_.sft;
+  if (sft.choose == BestBy::loss) held_out_->visit(archive, "sft/validation", "[sft] validation");
+  if (!response_scores_) return;
+  check_unchanged(archive, "sft/reward_model", reward_state_,
+                  fmt::format("[sft] reward_model ({}) of state", sft.reward_model));
+  check_unchanged(archive, "sft/prompts", content_hash(response_scores_->prompts()),
+                  fmt::format("the first [sft] scored_prompts of {} of contents",
+                              sft.validation_prompts.empty() ? "validation" : "validation_prompts"));
 }
 
 void Sft::visit_own_tokenizer(Archive& archive) { visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()}); }

@@ -11,6 +11,7 @@
 #include "data/fine_tuning_source.h"
 #include "data/tokenizer.h"
 #include "phases/config.h"
+#include "phases/load_checkpoint.h"
 #include "phases/phase.h"
 #include "phases/sft_config.h"
 #include "rl/response_scores.h"
@@ -34,19 +35,20 @@ struct SftPhaseConfig {
 
 class Sft final : public Phase {
  public:
-  // The grid and the backend must outlive it.
+  // Weights are undefined until begin() or a checkpoint gives them. The grid, the backend and the log must outlive it.
   Sft(const SftPhaseConfig& config, const ProcessGrid& grid, Backend& backend, Log& log);
 
   std::string name() const override { return "sft"; }
   std::int64_t step() const override { return step_; }
   std::int64_t total_steps() const override { return total_steps_; }
+  void load_frozen() override;  // the reward model, where it chooses
+  void begin() override;
   StepReport run_step() override;
   std::int64_t best_step() const override { return best_step_; }
   std::string summary() const override;
   void visit(Archive& archive) override;
-  void load_weights(Archive& archive);       // of another run
-  void load_reward_model(Archive& archive);  // where it chooses
-  std::vector<std::string> describe();       // what it trains on, for the log
+  void load_reward_model(Archive& archive);
+  std::vector<std::string> describe();  // what it trains on, for the log
 
  private:
   StepResult train(double rate, const FineTuningSource::Contents& contents);
@@ -55,8 +57,11 @@ class Sft final : public Phase {
   void judge(double merit);
   void check_text() const;
   void visit_own_tokenizer(Archive& archive);
+  void check_judge(Archive& archive);
+  LoadContext load_context() { return {context_.grid.world(), context_.backend, log_}; }
 
   SftPhaseConfig config_;
+  Log& log_;
   ModelContext context_;
   Model model_;
   Trainer trainer_;
@@ -67,6 +72,7 @@ class Sft final : public Phase {
   FineTuningSource source_;
   std::optional<PackedDemonstrations> held_out_;
   std::optional<ResponseScores> response_scores_;
+  std::string reward_state_;  // tells the reward model from others
   std::int64_t total_steps_ = 0;
   std::int64_t step_ = 0;
   std::int64_t best_step_ = 0;

@@ -128,7 +128,7 @@ CheckReport check_phase(const Settings& settings) {
 int check_deck(const Settings& settings) {
   std::optional<Machine> machine;
   if (!settings.machine.file.empty()) machine = read_machine(settings.machine.file);
-  if (!uses_model(settings.run.phase)) {
+  if (!phase_row(settings.run.phase).model) {
     fmt::print("phase {}: the deck is good\n", settings.run.phase);
     return 0;
   }

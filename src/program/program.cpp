@@ -116,12 +116,12 @@ int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend
   options.deck = effective_deck(settings);
   options.session = describe_session(grid, backend);
   log.info("coxswain {}: {} with {}, {}", COXSWAIN_VERSION, settings.run.phase,
-           uses_model(settings.run.phase)
+           phase_row(settings.run.phase).model
                ? fmt::format("{} parameters", count_text(static_cast<double>(settings.model.parameter_count())))
                : "no model",
            options.session);
   options.facts = {{"version", COXSWAIN_VERSION}, {"ranks", options.session}};
-  if (uses_model(settings.run.phase)) {
+  if (phase_row(settings.run.phase).model) {
     options.facts.emplace_back("model", fmt::format("{} parameters", settings.model.parameter_count()));
     if (settings.run.phase != "generate") options.gemm_flops_rate = gemm_rate(settings.model, grid, backend);
   }

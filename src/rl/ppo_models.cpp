@@ -50,15 +50,20 @@ PpoModels::PpoModels(const PpoModelConfig& config, const ProcessGrid& grid, cons
   if (config_.ppo.average_decay > 0) average_.emplace(policy_, policy_trainer_.weights(), config_.ppo.average_decay);
 }
 
+void PpoModels::load_policy(Archive& archive) {
+  policy_trainer_.weights().load(archive);
+  if (average_) average_->restart();
+}
+
 void PpoModels::initialise() {
   policy_trainer_.weights().initialise(config_.seed);
+  if (average_) average_->restart();
   reference_.initialise(config_.seed);
   reward_.initialise(config_.seed + 1);
   value_trainer_.weights().initialise(config_.seed + 1);
 }
 
-void PpoModels::begin() {
-  if (average_) average_->restart();
+void PpoModels::park_frozen() {
   if (!config_.ppo.park_models) return;
   reference_.model().park();
   reward_.model().park();

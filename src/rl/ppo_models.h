@@ -31,7 +31,7 @@ class PpoModels {
   // The grids and the backend must outlive it. Weights are undefined until loaded.
   PpoModels(const PpoModelConfig& config, const ProcessGrid& grid, const ProcessGrid& reward_grid, Backend& backend);
 
-  void load_policy(Archive& archive) { policy_trainer_.weights().load(archive); }
+  void load_policy(Archive& archive);  // the average begins as the policy
   void load_reference(Archive& archive) { reference_.load(archive); }
   void load_reward_model(Archive& archive) { reward_.load(archive); }
   void load_value_model(Archive& archive) {
@@ -39,7 +39,7 @@ class PpoModels {
   }
   void
   initialise();  // random weights, where there are no checkpoints: policy and reference, reward and value are alike
-  void begin();  // after loading: the average is the policy; parks what is not at work
+  void park_frozen();  // once reference and reward model are loaded: where [ppo] park_models wants them to wait
 
   Model& policy() { return policy_; }
   // What the four models say of each response: log_probs, reference_log_probs, values and score.

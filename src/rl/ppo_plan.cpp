@@ -88,7 +88,7 @@ std::vector<PpoPlan::OfPart> parts_of(const PpoModelConfig& config, const Proces
                                       const ProcessGrid& reward_grid, int slots) {
   const auto backend = make_counting_backend();
   PpoModels models(config, grid, reward_grid, *backend);
-  models.begin();
+  models.park_frozen();
   const std::size_t resident = backend->memory().in_use;
   std::vector<PpoPlan::OfPart> parts{{"responses", resident, cache_bytes(config, grid, slots)}};
   const auto watch = [&](const char* name, const auto& work) {

@@ -28,6 +28,7 @@ class ResponseScores {
                  Communicator& world, Backend& backend);
 
   void load(Archive& archive) { reward_.load(archive); }
+  const std::vector<std::vector<std::int32_t>>& prompts() const { return prompts_; }
   // With the policy's present weights: the mean over the prompts, in their order.
   double mean();
 

@@ -216,6 +216,12 @@ void check_room_for_prompts(const Settings& settings, Mistakes& mistakes) {
                   settings.generate.max_new_tokens, settings.batch.length, settings.batch.length));
 }
 
+void check_one_sample(const Settings& settings, Mistakes& mistakes) {
+  if (settings.generate.samples == 1) return;
+  mistakes.push_back(fmt::format("[generate] samples = {}: phase {} looks at one response to a prompt; use 1",
+                                 settings.generate.samples, settings.run.phase));
+}
+
 // A reward model that looks at responses; its shape may still be in its checkpoint only.
 void check_rewarded(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   if (settings.reward_model.layers > 0) {
@@ -223,6 +229,19 @@ void check_rewarded(const Settings& settings, const Deck& deck, Mistakes& mistak
     check_stages(reward_model(settings), mistakes);
   }
   check_room_for_prompts(settings, mistakes);
+  check_one_sample(settings, mistakes);
+}
+
+// The ratio of probabilities and the divergence are those of the whole distribution.
+void check_own_distribution(const GenerateConfig& generate, Mistakes& mistakes) {
+  const auto require = [&](bool own, const char* key, double value, int whole) {
+    if (!own)
+      mistakes.push_back(
+          fmt::format("[generate] {} = {}: PPO learns from the policy's own distribution; use {}", key, value, whole));
+  };
+  require(generate.temperature == 1, "temperature", generate.temperature, 1);
+  require(generate.top_k == 0, "top_k", static_cast<double>(generate.top_k), 0);
+  require(generate.top_p == 1, "top_p", generate.top_p, 1);
 }
 
 void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
@@ -230,9 +249,7 @@ void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck,
   if (settings.reward_grid.data_shards != settings.grid.data_shards)
     check_minibatch(reward_model(settings), settings, deck, mistakes);
   check_rewarded(settings, deck, mistakes);
-  if (settings.generate.temperature != 1)
-    mistakes.push_back(fmt::format("[generate] temperature = {}: PPO learns from the policy's own distribution; use 1",
-                                   settings.generate.temperature));
+  check_own_distribution(settings.generate, mistakes);
 }
 
 void check_sft(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
@@ -260,18 +277,19 @@ std::string divisor_list(int number) {
 std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck) {
   Mistakes mistakes;
   check_given(settings, deck, mistakes);
-  if (!uses_model(settings.run.phase)) return mistakes;
+  const PhaseRow& phase = phase_row(settings.run.phase);
+  if (!phase.model) return mistakes;
   const Placed policy{settings.model, settings.grid, "model", "grid"};
   check_tensor_shards(policy, settings, deck, mistakes);
   check_stages(policy, mistakes);
   check_lengths(settings, deck, mistakes);
-  const std::string& phase = settings.run.phase;
-  const bool has_global_batch = phase != "generate" && phase != "ppo" && phase != "evaluate" && phase != "score";
-  if (has_global_batch) check_data_shards(policy, settings, deck, mistakes);
+  if (phase.global_batch) check_data_shards(policy, settings, deck, mistakes);
   if (settings.run.phase == "sft") check_sft(settings, deck, mistakes);
   if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);
-  if (settings.run.phase == "evaluate" && !settings.evaluate.prompts.empty())
+  if (settings.run.phase == "evaluate" && !settings.evaluate.prompts.empty()) {
     check_room_for_prompts(settings, mistakes);
+    check_one_sample(settings, mistakes);
+  }
   return mistakes;
 }
 

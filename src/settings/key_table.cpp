@@ -3,6 +3,7 @@
 #include "model/presets.h"
 #include "settings/key_builder.h"
 #include "settings/key_groups.h"
+#include "settings/phase_table.h"
 
 namespace coxswain {
 
@@ -14,9 +15,7 @@ constexpr Range kSize{.least = 0, .most = 1e6};  // so that no count of paramete
 void add_run(std::vector<Key>& keys) {
   using C = RunConfig;
   std::vector<std::pair<std::string, std::string>> phases;
-  for (const char* phase : {"pretrain", "tokenize", "prepare", "generate", "benchmark", "sft", "reward", "score", "ppo",
-                            "evaluate", "vocabulary"})
-    phases.emplace_back(phase, phase);
+  for (const PhaseRow& phase : phase_table()) phases.emplace_back(phase.name, phase.name);
   SectionBuilder<C>(keys, "run", &Settings::run)
       .choice("phase", &C::phase, phases, {"", "what to do"})
       .text("directory", &C::directory, "a folder", {"", "run directory: all that the run writes", kFree})

@@ -79,7 +79,7 @@ Settings apply_all(const Deck& deck) {
   stop_at(mistakes);
   if (!reward_grid) settings.reward_grid = settings.grid;
   settings.reward_model.head = HeadKind::scalar;
-  if (settings.run.phase == "reward" || settings.run.phase == "score") settings.model.head = HeadKind::scalar;
+  if (phase_row(settings.run.phase).scores) settings.model.head = HeadKind::scalar;
   return settings;
 }
 
@@ -117,13 +117,14 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
     }
   };
   check([&] { settings.run.check(); });
-  if (uses_model(settings.run.phase)) check([&] { settings.model.check(); });
+  const PhaseRow& phase = phase_row(settings.run.phase);
+  if (phase.model) check([&] { settings.model.check(); });
   check([&] {
     check_size(settings.grid);
     settings.grid.check(ranks);
   });
   check([&] {
-    if (!uses_reward_model(settings.run.phase)) return;
+    if (!phase.reward_model) return;
     check_size(settings.reward_grid);
     check_renamed("[grid]", "[reward_grid]", [&] { settings.reward_grid.check(ranks); });
   });
@@ -147,12 +148,6 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
 
 }  // namespace
 
-bool uses_model(const std::string& phase) { return phase != "tokenize" && phase != "prepare" && phase != "vocabulary"; }
-
-bool uses_reward_model(const std::string& phase) {
-  return phase == "ppo" || phase == "benchmark" || phase == "sft" || phase == "evaluate";
-}
-
 ModelConfig model_of_deck(const std::string& effective_deck) {
   const Deck deck(effective_deck, "deck of a checkpoint");
   Settings settings;
@@ -161,14 +156,6 @@ ModelConfig model_of_deck(const std::string& effective_deck) {
     if (entry != nullptr) key.set(settings, entry->value);
   }
   return settings.model;
-}
-
-bool has_use_for(const std::string& section, const std::string& phase) {
-  if (section.starts_with("reward_")) return uses_reward_model(phase);
-  if (section == "ppo") return phase == "ppo" || phase == "benchmark";
-  for (const char* own : {"prepare", "sft", "reward", "score", "evaluate"})
-    if (section == own) return section == phase;
-  return true;
 }
 
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks) {

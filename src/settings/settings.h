@@ -18,6 +18,7 @@
 #include "phases/sft_config.h"
 #include "rl/ppo_config.h"
 #include "settings/command_line.h"
+#include "settings/phase_table.h"
 #include "train/config.h"
 
 namespace coxswain {
@@ -53,12 +54,5 @@ Settings read_settings(const CommandLine& command, int ranks);  // reads the fil
 // The [model] of an effective deck, as a checkpoint holds it; unchecked. Throws std::invalid_argument where a value is
 // of another version of the program.
 ModelConfig model_of_deck(const std::string& effective_deck);
-
-// Phases that train or run a model, and so need [model], [grid] and [batch] to fit together.
-bool uses_model(const std::string& phase);
-// Phases that look at a reward model beside their own.
-bool uses_reward_model(const std::string& phase);
-// Whether the phase reads the section; the effective deck leaves the others out.
-bool has_use_for(const std::string& section, const std::string& phase);
 
 }  // namespace coxswain

@@ -12,8 +12,6 @@ void BatchConfig::check() const {
   require(global > 0, "[batch] global", global, "must be positive");
   require(micro > 0, "[batch] micro", micro, "must be positive");
   require(length > 0, "[batch] length", length, "must be positive");
-  require(global % micro == 0, "[batch] global", global,
-          fmt::format("is not a multiple of [batch] micro = {}; use e.g. {}", micro, (global / micro + 1) * micro));
   require(ramp_start >= 0 && ramp_start <= global, "[batch] ramp_start", ramp_start,
           fmt::format("must lie between 0 (no ramp) and [batch] global = {}", global));
   require(ramp_start == 0 || ramp_tokens > 0, "[batch] ramp_tokens", ramp_tokens,

@@ -83,7 +83,7 @@ Outcome run(const PpoModelConfig& config, const ProcessGrid& grid, const Process
   const auto backend = make_cpu_backend();
   PpoModels models(config, grid, reward_grid, *backend);
   models.initialise();
-  models.begin();
+  models.park_frozen();
   Rollout rollout = sample_rollout();
   models.assess(rollout);
   Outcome outcome;
@@ -162,7 +162,7 @@ TEST(PpoLawOne, StartsFromTheReference) {
   const auto backend = make_cpu_backend();
   PpoModels models(config, grid, grid, *backend);
   models.initialise();
-  models.begin();
+  models.park_frozen();
   Rollout rollout = sample_rollout();
   models.assess(rollout);
   for (Episode& episode : rollout.episodes) {

@@ -109,6 +109,7 @@ Outcome run(SftPhaseConfig config, const ProcessGrid& grid, const GridConfig& re
   Sft phase(config, grid, *backend, log);
   MadeUpWeights weights;
   if (config.sft.choose == BestBy::reward) phase.load_reward_model(weights);
+  phase.begin();
   Outcome outcome;
   while (phase.step() < phase.total_steps()) {
     const StepReport report = phase.run_step();

@@ -38,7 +38,9 @@ void expect_steady(int tensor, int pipeline, int data) {
       shape.check(world().size());
       const ProcessGrid grid(world(), shape);
       const auto backend = make_cpu_backend();
-      Pretrain phase(small(precision, recompute), grid, *backend);
+      Log log(Log::Options{});
+      Pretrain phase(small(precision, recompute), grid, *backend, log);
+      phase.begin();
       for (int step = 0; step < 2; ++step) phase.run_step();
       const std::size_t reserved = backend->memory().reserved;
       const std::size_t in_use = backend->memory().in_use;

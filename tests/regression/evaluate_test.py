@@ -53,7 +53,7 @@ def models(bench):
     made = make_models(bench)
     moved = bench.work / "moved"
     must(bench, "ppo", bench.run(DECKS / "ppo.ini", 1, made | {
-        "run.directory": moved, "ppo.pretrain_coefficient": 0, "ppo.average_decay": 0, "ppo.kl_coefficient": 0,
+        "run.directory": moved, "ppo.pretrain_coefficient": 0, "ppo.average_decay": 0.9, "ppo.kl_coefficient": 0,
         "ppo.kl_target": 0, "optimizer.learning_rate": 3e-3}))
     before = made["run.initialize_from"]
     return CHAT | {"run.initialize_from": moved, "evaluate.reference": before, "evaluate.opponent": before,
@@ -91,6 +91,18 @@ def numbers(bench, keys, run, samples):
     bench.check(found["policy"]["score"] > found["opponent"]["score"], f"PPO without a penalty pleases the judge: {found}")
     bench.case(f"win rate {found['win_rate']['share']:.3f}, score {found['opponent']['score']:.3f} to "
                f"{found['policy']['score']:.3f} at {found['policy']['kl']:.2f} nats; perplexity {text['perplexity']:.1f}")
+
+
+def averages(bench, keys, gold):
+    """The average of the run that is evaluated, against the weights themselves of the same run."""
+    run, policy = bench.work / "average", keys["run.initialize_from"]
+    must(bench, "evaluate", bench.run(DECK, 1, keys | grid_keys(Grid("1x1x1"), Grid("1x1x1")) | {
+        "run.directory": run, "run.initialize_weights": "average", "evaluate.opponent": policy, "evaluate.best_of": 0,
+        "evaluate.curve": policy, "data.validation": ""}))
+    found, own = results(run), results(gold)
+    bench.check(found["policy"]["kl"] < found["opponent"]["kl"] == own["policy"]["kl"] == found["curve"][0]["kl"],
+                f"the average lags behind the model: {found} after {own}")
+    bench.case(f"the average at {found['policy']['kl']:.2f} nats, the model at {found['opponent']['kl']:.2f}")
 
 
 def shown(bench, found, console, page):
@@ -206,6 +218,7 @@ def main():
         "run.directory": gold, "evaluate.output": samples})
     if bench.check(ended.code == 0, f"one rank: code {ended.code}", ended.text):
         numbers(bench, keys, gold, samples)
+        averages(bench, keys, gold)
         shown(bench, results(gold), ended.text, (gold / "report.html").read_text())
         grids(bench, keys, gold, samples)
         mistakes(bench, keys, score_files(bench, keys, gold))

@@ -132,7 +132,7 @@ struct Loaded {
     models.load_reference(reference);
     models.load_reward_model(reward);
     models.load_value_model(value);
-    models.begin();
+    models.park_frozen();
     const auto tokens = golden.integers("rollout/tokens"), lengths = golden.integers("rollout/lengths");
     const std::size_t width = static_cast<std::size_t>(golden.integer("context"));
     for (std::size_t i = 0; i < lengths.size() / 3; ++i) {

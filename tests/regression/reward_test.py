@@ -68,6 +68,10 @@ def restart(bench, data, gold):
     ended = bench.run(DECK, 1, other | {"run.directory": run, "run.steps": 12})
     bench.check(ended.code == 65 and len(ended.errors()) == 1 and "[reward] comparisons" in ended.text,
                 f"other comparisons in a restart: code {ended.code}", ended.text)
+    ended = bench.run(DECK, 1, data | {"run.directory": run, "run.steps": 12, "reward.reference": ranked.write(
+        bench.work / "other_reference.jsonl", [{"prompt": "p1", "response": "abcd"}])})
+    bench.check(ended.code == 65 and len(ended.errors()) == 1 and "[reward] reference" in ended.text,
+                f"other demonstrations to normalise on in a restart: code {ended.code}", ended.text)
 
 
 def wholes(bench, data):

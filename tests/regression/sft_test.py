@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fine-tuning as a user runs it. Law 1: metrics byte for byte, the choice and the state's hash on every grid, the reward model
 cut differently. Law 2: SIGKILL at random moments and the same command on another grid. The best weights stay on disk and are
-what other runs begin with; data that changed is refused. COXSWAIN_SEEDS: how many kills' seeds (default 2)."""
+what other runs begin with; data and a judge that changed are refused; a restart does without the weights that it began with.
+COXSWAIN_SEEDS: how many kills' seeds (default 2)."""
 import json
 import os
 import random
@@ -97,13 +98,29 @@ def refusals(bench, keys, gold):
     ended = bench.run(DECK, 1, keys | grid_keys(ALONE, ALONE) | {
         "run.directory": bench.work / "killed_1", "sft.demonstrations": other, "run.steps": 99})
     bench.check(ended.code == 64, f"other demonstrations by the deck: code {ended.code}", ended.text)
-    path, text = keys["sft.demonstrations"], keys["sft.demonstrations"].read_text()
-    path.write_text(text.replace("x", "w"))
-    ended = bench.run(DECK, 1, keys | grid_keys(ALONE, ALONE) | {"run.directory": bench.work / "killed_1", "run.steps": 99})
-    path.write_text(text)
-    refused = ended.code == 65 and "demonstrations of contents" in ended.text
-    bench.check(refused, f"other contents: code {ended.code}", ended.text)
-    bench.case("demonstrations that changed are refused")
+
+    def refused(what, run, given, changed=None):
+        text = changed and changed.read_text()
+        if changed:
+            changed.write_text(text.replace("x", "w"))
+        more = {"run.directory": bench.work / run, "run.steps": 99}
+        ended = bench.run(DECK, 1, keys | grid_keys(ALONE, ALONE) | more | given)
+        if changed:
+            changed.write_text(text)
+        bench.check(ended.code == 65 and what in ended.text and len(ended.errors()) == 1,
+                    f"{what} changed: code {ended.code}", ended.text)
+
+    refused("[sft] demonstrations of contents", "killed_1", {}, keys["sft.demonstrations"])
+    refused("scored_prompts of validation of contents", "killed_1", {"sft.scored_prompts": 3})
+    refused("[sft] reward_model", "killed_1", {"sft.reward_model": checkpoints(keys["sft.reward_model"])[0]})
+    refused("[sft] validation of contents", "by_loss",
+            {"sft.choose": "loss", "sft.pretrain_share": 0, "model.dropout": 0}, keys["sft.validation"])
+    bench.case("demonstrations, prompts, a reward model and a validation that changed are refused")
+    last = steps_done(gold)
+    ended = bench.run(DECK, 1, keys | grid_keys(ALONE, ALONE) | {
+        "run.directory": bench.work / "killed_1", "run.steps": last + 1, "run.initialize_from": bench.work / "none"})
+    bench.check(ended.code == 0 and steps_done(bench.work / "killed_1") == last + 1,
+                f"without the weights that it began with: code {ended.code}", ended.text)
 
 
 def main():

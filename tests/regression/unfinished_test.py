@@ -69,11 +69,16 @@ def main():
                          "generate.max_new_tokens": 12, "batch.length": 32}
     written = cut_short(bench, "generate", generate, "generate.output")
     lines = [json.loads(line) for line in written.read_text().splitlines()]
+    lines += [lines[0] | {"response": text, "finish_reason": end} for text, end in (
+        ("", "stop"), ("", "length"), ("oar\nQ:sea", "length"))]  # nothing; what could pass for a turn
     usable = bench.work / "to_score.jsonl"
-    usable.write_text("".join(json.dumps(line) + "\n" for line in lines if line["response"].strip()))
-    cut_short(bench, "score", common | {"run.phase": "score", "run.initialize_from": made["ppo.reward_model"],
+    usable.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    scored = cut_short(bench, "score", common | {"run.phase": "score", "run.initialize_from": made["ppo.reward_model"],
                                         "score.input": usable, "batch.global": 8, "batch.micro": 4, "batch.length": 32,
                                         "data.on_bad_line": "skip"}, "score.output")
+    scores = [json.loads(line) for line in scored.read_text().splitlines()]
+    bench.check([{k: v for k, v in line.items() if k != "score"} for line in scores] == lines,
+                f"{len(scores)} of {len(lines)} generated lines have a score")
     something_else(bench, generate)
     bench.finish()
 

@@ -71,6 +71,11 @@ struct CountingPhase final : Phase {
   std::string name() const override { return "counting"; }
   std::int64_t step() const override { return done; }
   std::int64_t total_steps() const override { return total; }
+  void load_frozen() override { ++loads; }
+  void begin() override {
+    EXPECT_EQ(loads, 1);
+    ++begins;
+  }
   StepReport run_step() override {
     if (done + 1 == diverges_at) throw Error(ExitCode::diverged, "the loss is not finite");
     ++done;
@@ -92,7 +97,7 @@ struct CountingPhase final : Phase {
   void finish() override { ++finishes; }
 
   std::int64_t total, done = 0, diverges_at = -1, signal_at = -1, good_at = -1, best = 0;
-  int runs = 0, finishes = 0, signal = SIGUSR1;
+  int loads = 0, begins = 0, runs = 0, finishes = 0, signal = SIGUSR1;
   bool state = true, curves = true;
   std::string note;
 };
@@ -162,6 +167,7 @@ TEST_F(DriverTest, AFinishedRunEndsAtOnce) {
   EXPECT_EQ(run(again, &checkpoints), 0);
   EXPECT_EQ(again.runs, 0);
   EXPECT_EQ(again.finishes, 0);
+  EXPECT_EQ(again.loads, 0);
   EXPECT_THAT(console.str(), HasSubstr("finished already"));
 }
 
@@ -170,6 +176,9 @@ TEST_F(DriverTest, MoreStepsInTheDeckGoOn) {
   run(phase, &checkpoints);
   EXPECT_EQ(run(longer, &checkpoints), 0);
   EXPECT_EQ(longer.runs, 3);
+  EXPECT_EQ(phase.begins, 1);
+  EXPECT_EQ(longer.loads, 1);
+  EXPECT_EQ(longer.begins, 0);  // the checkpoint has its weights
   EXPECT_EQ(text("metrics.jsonl"), metrics_of(11));
   EXPECT_EQ(text("FINISHED"), "counting finished with step 11\n");
 }
@@ -264,6 +273,7 @@ TEST_F(DriverTest, LostCheckpointsAreNoFreshStart) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::no_checkpoint);
   }
+  EXPECT_EQ(again.begins, 0);
   EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
 }
 
@@ -307,6 +317,7 @@ TEST_F(DriverTest, APhaseWithoutStateRunsEachTime) {
     CountingPhase phase(3);
     phase.state = false;
     EXPECT_EQ(run(phase, &checkpoints), 0);
+    EXPECT_EQ(phase.begins, 1);
     EXPECT_EQ(phase.runs, 3);
   }
   EXPECT_EQ(text("metrics.jsonl"), metrics_of(3));

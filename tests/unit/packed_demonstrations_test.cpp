@@ -138,13 +138,14 @@ TEST(PackedDemonstrations, ASequenceIsTheSameWhoeverAsks) {
 TEST(PackedDemonstrations, RefusesToGoOnWithOtherData) {
   const PackedDemonstrations::Options options{.length = 40, .packing = true, .shuffle = true, .seed = 1};
   MemoryArchive written;
-  PackedDemonstrations(many(5), options).visit(written, "sft/demonstrations");
+  PackedDemonstrations(many(5), options).visit(written, "sft/demonstrations", "[sft] demonstrations");
   const auto code = [&](std::vector<Demonstration> demonstrations) {
     MemoryArchive archive = MemoryArchive::reader(written);
     try {
-      PackedDemonstrations(std::move(demonstrations), options).visit(archive, "sft/demonstrations");
+      PackedDemonstrations(std::move(demonstrations), options)
+          .visit(archive, "sft/demonstrations", "[sft] demonstrations");
     } catch (const Error& error) {
-      EXPECT_THAT(error.what(), testing::HasSubstr("demonstrations of contents"));
+      EXPECT_THAT(error.what(), testing::HasSubstr("[sft] demonstrations of contents"));
       return error.code();
     }
     return ExitCode::finished;

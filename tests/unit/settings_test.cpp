@@ -178,6 +178,55 @@ TEST(Settings, ChecksSectionsAgainstEachOther) {
   }
 }
 
+TEST(Settings, TheGlobalBatchIsCheckedWhereThereIsOne) {
+  const Overrides wide{{"batch.micro", "16"}};
+  EXPECT_EQ(refusal("", 0, wide),
+            "a.ini:10: [batch] global = 8 is not a multiple of [grid] data = 1 times [batch] micro = 16; use 16");
+  const Overrides generate{{"run.phase", "generate"},
+                           {"run.initialize_from", "run"},
+                           {"generate.max_new_tokens", "32"},
+                           {"generate.prompt", "a"}},
+      ppo{{"run.phase", "ppo"},
+          {"run.initialize_from", "run"},
+          {"generate.max_new_tokens", "32"},
+          {"ppo.prompts", "a.jsonl"},
+          {"ppo.reward_model", "rm"}},
+      evaluate{{"run.phase", "evaluate"},
+               {"run.initialize_from", "run"},
+               {"generate.max_new_tokens", "32"},
+               {"evaluate.prompts", "a.jsonl"}};
+  for (Overrides phase : {generate, ppo, evaluate}) {
+    phase.insert(phase.end(), wide.begin(), wide.end());
+    EXPECT_EQ(refusal("", 0, phase), "accepted") << phase.front().second;
+  }
+}
+
+// A policy's responses are drawn as [generate] says, or the deck is refused.
+TEST(Settings, SamplingThatAPhaseCannotHaveIsRefused) {
+  const Overrides ppo{{"run.phase", "ppo"},
+                      {"run.initialize_from", "run"},
+                      {"generate.max_new_tokens", "32"},
+                      {"ppo.prompts", "a.jsonl"},
+                      {"ppo.reward_model", "rm"}},
+      evaluate{{"run.phase", "evaluate"},
+               {"run.initialize_from", "run"},
+               {"generate.max_new_tokens", "32"},
+               {"evaluate.prompts", "a.jsonl"}};
+  const auto said = [](Overrides phase, const char* key, const char* value) {
+    phase.emplace_back(std::string("generate.") + key, value);
+    return refusal("", 0, phase);
+  };
+  const std::pair<const char*, const char*> own[] = {{"temperature", "0.5"}, {"top_k", "5"}, {"top_p", "0.5"}};
+  for (const auto& [key, value] : own) {
+    EXPECT_NE(said(ppo, key, value).find("PPO learns from the policy's own distribution"), std::string::npos) << key;
+    EXPECT_EQ(said(evaluate, key, value), "accepted") << key;
+  }
+  for (const Overrides& phase : {ppo, evaluate}) {
+    EXPECT_NE(said(phase, "samples", "2").find("one response to a prompt"), std::string::npos);
+    EXPECT_EQ(said(phase, "stop", "end"), "accepted");
+  }
+}
+
 TEST(Settings, PlacesACommandLineValueOnTheCommandLine) {
   EXPECT_EQ(refusal("", 0, {{"batch.length", "65"}}),
             "command line: [batch] length = 65 is longer than [model] context = 64; use 64 or less");

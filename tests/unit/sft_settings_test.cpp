@@ -60,6 +60,10 @@ TEST(SftSettings, WhatIsMissingIsNamed) {
   EXPECT_THAT(said({{"sft.choose", "reward"}}), HasSubstr("[sft] reward_model must be given"));
   const Overrides by_reward{{"sft.choose", "reward"}, {"sft.reward_model", "runs/rm"}};
   EXPECT_EQ(said(by_reward), "good");
+  EXPECT_EQ(said({{"generate.samples", "2"}}), "good");  // nobody responds
+  Overrides twice = by_reward;
+  twice.emplace_back("generate.samples", "2");
+  EXPECT_THAT(said(twice), HasSubstr("[generate] samples = 2: phase sft looks at one response to a prompt; use 1"));
   const auto with = [&](const std::string& key, const std::string& value) {
     Overrides overrides = by_reward;
     overrides.emplace_back(key, value);
