@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <new>
+#include <stdexcept>
 
 #include "kernels/operation_checks.h"
 
@@ -61,8 +63,11 @@ class Backend::Measure {
 // ---- memory
 
 void* Backend::allocate(std::size_t bytes) {
+  // The pool hands out again what the other stream may be working on still.
+  if (aside_) throw std::logic_error("work that goes on aside takes no memory");
   const std::size_t size = pool_size(bytes);
-  Blocks& blocks = pool_[size];
+  Blocks& blocks = (in_recorded_work_ ? recorded_pool_ : pool_)[size];
+  if (in_recorded_work_) ++recorded_blocks_;
   void* memory = nullptr;
   if (!blocks.idle.empty()) {
     memory = blocks.idle.back();
@@ -88,7 +93,8 @@ void Backend::release(void* memory, std::size_t bytes) noexcept {
   if (memory == nullptr) return;
   downloads_.finish_reading(memory, bytes);
   const std::size_t size = pool_size(bytes);
-  pool_[size].idle.push_back(memory);
+  (in_recorded_work_ ? recorded_pool_ : pool_)[size].idle.push_back(memory);
+  if (in_recorded_work_) --recorded_blocks_;
   memory_.in_use -= size;
 }
 
@@ -111,12 +117,28 @@ void Backend::release_idle(std::size_t at_least) {
 
 void Backend::upload(const void* host, TensorView dst) {
   checks::transfer("upload", dst);
+  require_unrecorded("upload");
   before_change(dst);
   Measure(*this, "upload", 0, traffic(dst)).run([&] { do_upload(host, dst); });
 }
 
+void Backend::begin_upload(const void* host, TensorView dst) {
+  checks::transfer("upload", dst);
+  before_change(dst);
+  Measure(*this, "upload", 0, traffic(dst)).run([&] { do_begin_upload(host, dst); });
+}
+
+void* Backend::allocate_host(std::size_t bytes) {
+  void* memory = std::aligned_alloc(64, pool_size(bytes));
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void Backend::release_host(void* memory) noexcept { std::free(memory); }
+
 void Backend::download(TensorView src, void* host) {
   checks::transfer("download", src);
+  require_unrecorded("download");
   Measure(*this, "download", 0, traffic(src)).run([&] { do_download(src, host); });
 }
 
@@ -134,6 +156,11 @@ void Backend::download_aside(TensorView src, void* host, BackgroundDownloads::Do
     error = std::current_exception();
   }
   done(error);
+}
+
+void Backend::join_aside() {
+  if (aside_) throw std::logic_error("work that goes on aside cannot wait for itself");
+  do_join_aside();
 }
 
 void Backend::copy(TensorView src, TensorView dst) {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "kernels/background_downloads.h"
+#include "kernels/recording.h"
 #include "kernels/view.h"
 
 namespace coxswain {
@@ -73,14 +74,6 @@ struct AdamWStep {
   std::int64_t step = 1;     // for the bias corrections, from 1
 };
 
-// What one operation has cost since the last reset.
-struct OperationCost {
-  std::int64_t calls = 0;
-  double flops = 0;    // of matrix products and attention; the others are bound by their traffic and count none
-  double bytes = 0;    // least memory traffic: every operand once
-  double seconds = 0;  // only when timing is on
-};
-
 // What memory is for. A block counts as what it was first taken from the system for.
 enum class MemoryKind { weights, gradients, optimizer, activations, communication, cache };
 constexpr int kMemoryKinds = 6;
@@ -116,6 +109,17 @@ class Backend {
   void download_aside(TensorView src, void* host, BackgroundDownloads::Done done);
   void finish_downloads() { downloads_.finish(); }
   double download_wait_seconds() const { return downloads_.waited_seconds(); }  // of all the waits above, so far
+  // For sums under way between ranks: copies, additions and transfers that are asked for while an Aside lives (aside.h)
+  // begin when all that was asked for before is done, and go on beside what is asked for later. join_aside: what
+  // follows begins when they are done. They take no memory, and what they use is released after the join.
+  void join_aside();
+  // Memory of the host that the device reads and writes at full speed: page-locked where there is a device. See
+  // HostMemory. Uploads from it go on beside what follows: finish_uploads() before anything looks at the view or frees
+  // it.
+  virtual void* allocate_host(std::size_t bytes);
+  virtual void release_host(void* memory) noexcept;  // waits for uploads from it
+  void begin_upload(const void* host, TensorView dst);
+  virtual void finish_uploads() {}
   void copy(TensorView src, TensorView dst);  // same shape, any strides; converts the type
   void fill(TensorView dst, double value);
 
@@ -282,7 +286,15 @@ class Backend {
   };
   void normal(const NormalFill& op);
 
-  // ---- work done, by operation name
+  // ---- work that is repeated. record() may repeat what an earlier call with this recording asked for instead of
+  // calling `work`, so every call must ask for the same operations on the same memory: what changes from call to call
+  // is uploaded before. Inside, nothing is uploaded, downloaded or kept, no run's state changes (see download_aside),
+  // and what is not the backend's own, communication, goes through apart(), which is called again each time.
+  virtual bool records() const { return false; }  // otherwise record() always calls
+  void record(Recording& recording, const std::function<void()>& work);
+  void apart(const std::function<void()>& work);
+
+  // ---- work done since the last reset, by operation name
   const std::map<std::string, OperationCost>& costs() const { return costs_; }
   void reset_costs() { costs_.clear(); }
   void set_timing(bool on) { timing_ = on; }
@@ -299,11 +311,19 @@ class Backend {
   virtual void* do_allocate(std::size_t bytes) = 0;  // from the system; throws std::bad_alloc
   virtual void do_release(void* memory, std::size_t bytes) noexcept = 0;
   virtual void do_upload(const void* host, TensorView dst) = 0;
+  virtual void do_begin_upload(const void* host, TensorView dst) { do_upload(host, dst); }
   virtual void do_download(TensorView src, void* host) = 0;
   // Whether do_download_aside may be called in another thread, beside all other operations.
   virtual bool downloads_aside() const { return false; }
   virtual void begin_download_aside() {}  // before each, in the caller's thread
   virtual void do_download_aside(TensorView src, void* host) { do_download(src, host); }
+  // What is asked for between these two is kept and not done.
+  virtual void begin_keeping() {}
+  virtual std::unique_ptr<KeptOperations> end_keeping() { return nullptr; }
+  virtual void stop_keeping() noexcept {}  // after an error
+  virtual void begin_aside() {}  // where there is no other order than the calls', this is all
+  virtual void end_aside() noexcept {}
+  virtual void do_join_aside() {}
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
@@ -346,18 +366,28 @@ class Backend {
   virtual void do_normal(const NormalFill& op) = 0;
 
  private:
+  friend class Recording;
+  friend class Aside;
   class Measure;   // counts one call, and times it when asked
+  class Recorder;  // of one call of record() that keeps what is asked for
   struct Blocks {  // of one size: those that wait for the next request, and how many there are in all
     std::vector<void*> idle;
     std::size_t count = 0;
   };
   void release_blocks(std::size_t size, Blocks& blocks) noexcept;
   void before_change(const TensorView& view) noexcept { downloads_.finish_reading(view.data, view.bytes()); }
+  void forget_recording() noexcept;
+  void require_unrecorded(const char* operation) const;
   std::map<std::size_t, Blocks> pool_;
+  std::map<std::size_t, Blocks> recorded_pool_;  // what recorded work takes and gives back, apart from all other memory
+  bool in_recorded_work_ = false;
+  int recordings_ = 0, recorded_blocks_ = 0;  // that live; that are taken at present
+  Recorder* recorder_ = nullptr;
   MemoryUse memory_;
   MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, OperationCost> costs_;
   bool timing_ = false;
+  bool aside_ = false;
   BackgroundDownloads downloads_{[this](TensorView src, void* host) { do_download_aside(src, host); }};
 };
 

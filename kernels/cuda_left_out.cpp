@@ -9,6 +9,6 @@ bool cuda_is_built_in() { return false; }
 
 std::string missing_cuda_device(int) { return "this build has no CUDA backend"; }
 
-std::unique_ptr<Backend> make_cuda_backend(int device) { throw std::runtime_error(missing_cuda_device(device)); }
+std::unique_ptr<Backend> make_cuda_backend(int device, bool) { throw std::runtime_error(missing_cuda_device(device)); }
 
 }  // namespace coxswain

@@ -14,6 +14,7 @@ enum class DeviceKind { automatic, cpu, cuda };  // automatic: a GPU where build
 
 struct DeviceConfig {
   DeviceKind kind = DeviceKind::automatic;
+  bool graphs = true;  // whether a GPU keeps repeated work (Backend::record)
 
   void check() const;  // throws std::invalid_argument
 
@@ -34,6 +35,6 @@ class DeviceMemoryFull : public std::bad_alloc {
 // or empty.
 bool cuda_is_built_in();
 std::string missing_cuda_device(int device);
-std::unique_ptr<Backend> make_cuda_backend(int device);
+std::unique_ptr<Backend> make_cuda_backend(int device, bool graphs = true);
 
 }  // namespace coxswain

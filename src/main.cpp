@@ -7,6 +7,7 @@
 #include "parallel/communicator.h"
 #include "parallel/device_communicator.h"
 #include "phases/stop_signal.h"
+#include "program/check.h"
 #include "program/device_choice.h"
 #include "program/information.h"
 #include "program/program.h"
@@ -29,11 +30,8 @@ int main(int argc, char** argv) {
   return run_spmd(argc, argv, [&](Communicator& world) {
     if (mistake) throw *mistake;
     const Settings settings = read_settings_together(command, world);  // typed, checked; an unknown key is an error
-    if (command.check) {
-      if (world.rank() == 0) fmt::print("{}", check_report(settings));  // memory, work, layout: then stop
-      return 0;
-    }
-    const auto backend = choose_backend(settings.device, world);  // cpu or cuda
+    if (command.check) return world.rank() == 0 ? check_deck(settings) : 0;  // memory, work, layout: then stop
+    const auto backend = choose_backend(settings.device, world);             // cpu or cuda
     const auto device_world = make_device_communicator(world, *backend, settings.communication);
     const ProcessGrid grid(device_world ? *device_world : world, settings.grid);  // tensor x pipeline x data
     return run_deck(settings, grid, *backend);  // resumes, steps, logs, saves, stops in time

@@ -140,7 +140,7 @@ layer_benchmark() {
 }
 
 decoding() {
-  local slots name seconds rate share weights rows=() keys=() batches='1 2 4 8 16 32 64'
+  local slots name graphs seconds rate share weights rows=() keys=() batches='1 2 4 8 16 32 64'
   local deck=inputs/benchmark/gpt3_6.7b_generate.ini
   if [ -n "$emulated" ]; then
     batches='1 2' keys=(--model.preset=custom --model.layers=1 --model.hidden=32 --model.heads=2 --model.vocabulary=64
@@ -149,17 +149,18 @@ decoding() {
   fi
   weights=$("$program" "$deck" --check "${keys[@]}" 2>&1 |
     awk '/^Parameters/ { gsub("[()]", ""); print 2 * $3; exit }') || weights=0
-  say '' "## Decoding, GPT-3 6.7B in BF16 on one GPU" ''
+  say '' "## Decoding, GPT-3 6.7B in BF16 on one GPU, steps kept as CUDA graphs but for the last rows" ''
   say '| responses at once | seconds | new tokens/s | share of reading the weights once a token |' && say '|--:|--:|--:|--:|'
-  for slots in $batches; do
-    name=decode_$slots
+  for name in $batches 1_without_graphs "${batches##* }_without_graphs"; do
+    slots=${name%%_*} graphs=yes
+    [ "$name" = "$slots" ] || graphs=no
     [ -n "$emulated" ] || keys=("--generate.synthetic_prompts=$slots")
-    run "$name" 1 "$deck" "${keys[@]}" "--generate.slots=$slots" || continue
-    read -r seconds rate < <(decode_rate "$output/$name")
+    run "decode_$name" 1 "$deck" "${keys[@]}" "--generate.slots=$slots" "--device.graphs=$graphs" || continue
+    read -r seconds rate < <(decode_rate "$output/decode_$name")
     share=$(awk -v r="$rate" -v s="$slots" -v w="${weights:-0}" -v c="${copy_rate:-0}" \
       'BEGIN { printf "%.1f", (c > 0 ? 100 * (r / s) * w / (c * 1e9) : 0) }')
-    say "| $slots | $seconds | $rate | $share % |"
-    rows+=("\"$slots\": {\"seconds\": $seconds, \"tokens_per_second\": $rate, \"share\": $share}")
+    say "| ${name//_/ } | $seconds | $rate | $share % |"
+    rows+=("\"$name\": {\"seconds\": $seconds, \"tokens_per_second\": $rate, \"share\": $share}")
   done
   field decoding "{$(IFS=,; echo "${rows[*]}")}"
 }

@@ -21,14 +21,24 @@ struct CrossEntropy {
   }
 };
 
-template <class T>
+template <class T, bool wide>
 __global__ void __launch_bounds__(kThreads) cross_entropy_stats_kernel(CrossEntropy<T> op, Real<T>* stats) {
   using R = Real<T>;
   const std::int64_t row = blockIdx.x, column = op.target(row);
   const T* x = op.logits[row];
-  const R highest =
-      block_max<R>(op.valid, -std::numeric_limits<R>::infinity(), [x](std::int64_t c) { return load(x[c]); });
-  const R sum = block_sum<R>(op.valid, [x, highest](std::int64_t c) { return exp_fast(load(x[c]) - highest); });
+  R highest = -std::numeric_limits<R>::infinity(), sum = 0;
+  each_strip<T, wide, true>(op.valid, [&]<int width>(std::int64_t c) {
+    const Strip<T, width> values(x + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) highest = Greater()(highest, values[i]);
+  });
+  highest = join_block(highest, Greater());
+  each_strip<T, wide, true>(op.valid, [&]<int width>(std::int64_t c) {
+    const Strip<T, width> values(x + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) sum += exp_fast(values[i] - highest);
+  });
+  sum = join_block(sum, Add());
   if (threadIdx.x > 0) return;
   stats[3 * row] = highest;
   stats[3 * row + 1] = sum;
@@ -82,7 +92,9 @@ void CudaBackend::do_cross_entropy_stats(TensorView logits, TensorView targets, 
   dispatch_type(logits.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const CrossEntropy<T> op{Matrix<T>(logits), targets.as<std::int32_t>(), first_column, valid, logits.shape[1]};
-    launch(stream(), {dim3(pieces(logits.shape[0], 1))}, cross_entropy_stats_kernel<T>, op, stats.as<Real<T>>());
+    launch(stream(), {dim3(pieces(logits.shape[0], 1))},
+           rows_are_wide({logits}) ? cross_entropy_stats_kernel<T, true> : cross_entropy_stats_kernel<T, false>, op,
+           stats.as<Real<T>>());
   });
 }
 

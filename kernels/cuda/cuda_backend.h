@@ -1,7 +1,8 @@
-// The CUDA implementation of the Backend contract: one GPU, one stream. One .cu for each .cpp of kernels/cpu.
+// The CUDA implementation of the Backend contract: one GPU, one stream, and a second one for what goes on aside. One
+// .cu for each .cpp of kernels/cpu.
 //
 // Operations are put into the stream and return; only download and synchronize wait. Memory that the pool hands out
-// again is safe to use at once, since all that works on it goes through the one stream.
+// again is safe to use at once, since all that works on it goes through the one stream: work aside takes none.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -14,27 +15,40 @@ namespace coxswain {
 
 class Gemm;
 class PinnedDownload;
+class PinnedUpload;
 
 class CudaBackend : public Backend {
  public:
-  explicit CudaBackend(int device);
+  CudaBackend(int device, bool graphs);
   ~CudaBackend() override;
   std::string name() const override { return "cuda"; }
   void synchronize() override;
+  bool records() const override { return graphs_; }
+  void* allocate_host(std::size_t bytes) override;
+  void release_host(void* memory) noexcept override;
+  void finish_uploads() override;
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
   int device() const { return device_; }
-  cudaStream_t stream() const;  // of all this backend's work, for transfers to wait for it and it for them
+  // Of what this backend is asked for now, for transfers to wait for it and it for them.
+  cudaStream_t stream() const;
 
  protected:
   void* do_allocate(std::size_t bytes) override;
   void do_release(void* memory, std::size_t bytes) noexcept override;
   void do_upload(const void* host, TensorView dst) override;
+  void do_begin_upload(const void* host, TensorView dst) override;
   void do_download(TensorView src, void* host) override;
   bool downloads_aside() const override { return true; }
   void begin_download_aside() override;
   void do_download_aside(TensorView src, void* host) override;
+  void begin_keeping() override;
+  std::unique_ptr<KeptOperations> end_keeping() override;
+  void stop_keeping() noexcept override;
+  void begin_aside() override;
+  void end_aside() noexcept override;
+  void do_join_aside() override;
   void do_copy(TensorView src, TensorView dst) override;
   void do_fill(TensorView dst, double value) override;
   void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) override;
@@ -79,9 +93,12 @@ class CudaBackend : public Backend {
   class Stream;
 
   const int device_;
-  std::unique_ptr<Stream> stream_;
+  const bool graphs_;
+  std::unique_ptr<Stream> stream_, side_;  // the second one from its first use on
+  bool on_side_ = false;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<PinnedDownload> aside_;
+  std::unique_ptr<PinnedUpload> uploads_;
 };
 
 }  // namespace coxswain

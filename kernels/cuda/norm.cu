@@ -2,6 +2,7 @@
 //
 // A block has one row, a thread every 256th strip of 16 bytes: it reads back only what it has written itself. Floor: x,
 // delta, sum and y through memory once (the row's second and third reading come from the caches).
+#include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/residual.cuh"
 
 namespace coxswain {
@@ -68,10 +69,6 @@ struct NormBackward {
   const R* stats;
   bool centres;
   std::int64_t columns;
-
-  __device__ R normed(std::int64_t row, std::int64_t c) const {
-    return (load(x[row][c]) - stats[2 * row]) * stats[2 * row + 1];
-  }
 };
 
 template <class T, bool wide>
@@ -108,17 +105,23 @@ __global__ void __launch_bounds__(kThreads) norm_gradient_kernel(NormBackward<T>
   });
 }
 
-template <class T>
-struct ScaleGradient {
+// Of gamma, and of beta where there is one: sums of dy * normed, and of dy.
+template <class Type, int sums_>
+struct NormSums {
+  using T = Type;
+  static constexpr int kSums = sums_;
   NormBackward<T> op;
-  __device__ Real<T> operator()(std::int64_t row, std::int64_t c) const {
-    return load(op.dy[row][c]) * op.normed(row, c);
+
+  template <int width>
+  __device__ void add(std::int64_t row, std::int64_t c, Strip<Real<T>, width>* sums) const {
+    const Real<T> mean = op.stats[2 * row], inverse = op.stats[2 * row + 1];
+    const Strip<T, width> values(op.x[row] + c), gradients(op.dy[row] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) {
+      sums[0][i] += gradients[i] * ((values[i] - mean) * inverse);
+      if constexpr (kSums > 1) sums[1][i] += gradients[i];
+    }
   }
-};
-template <class T>
-struct ShiftGradient {
-  Matrix<T> dy;
-  __device__ Real<T> operator()(std::int64_t row, std::int64_t c) const { return load(dy[row][c]); }
 };
 
 }  // namespace
@@ -152,8 +155,11 @@ void CudaBackend::do_norm_gradient(const NormGradient& op) {
     const NormBackward<T> backward{Matrix<T>(op.x),     Matrix<T>(op.dy), Matrix<T>(op.dresidual),    Matrix<T>(op.dx),
                                    Vector<R>(op.gamma), op.stats.as<R>(), op.kind == NormKind::layer, columns};
     // First the sums, since dx may take the place of dy.
-    add_column_sums(*this, stream(), rows, columns, ScaleGradient<T>{backward}, op.dgamma.as<R>());
-    if (op.dbeta) add_column_sums(*this, stream(), rows, columns, ShiftGradient<T>{Matrix<T>(op.dy)}, op.dbeta.as<R>());
+    if (op.dbeta)
+      add_column_sums(*this, stream(), rows, columns, {op.x, op.dy}, NormSums<T, 2>{backward},
+                      {op.dgamma.as<R>(), op.dbeta.as<R>()});
+    else
+      add_column_sums(*this, stream(), rows, columns, {op.x, op.dy}, NormSums<T, 1>{backward}, {op.dgamma.as<R>()});
     const bool wide = columns % kPack<T> == 0 && rows_are_wide({op.x, op.gamma, op.dy, op.dresidual, op.dx});
     launch(stream(), {dim3(pieces(rows, 1))}, wide ? norm_gradient_kernel<T, true> : norm_gradient_kernel<T, false>,
            backward);

@@ -1,6 +1,6 @@
 // Sums: of two arrays, with weights, of squares, over rows. Each has one order: a block of threads sums a piece of
-// fixed length, and the pieces are added in turn.
-#include "kernels/cuda/strips.cuh"
+// fixed length, and the pieces are added in turn. Floor: the operands through memory once.
+#include "kernels/cuda/column_sums.cuh"
 
 namespace coxswain {
 namespace {
@@ -23,7 +23,7 @@ struct AddElement {
 };
 
 // partial[p] = sum of x[i] y[i] over piece p; pieces start where a block of elements starts.
-template <class T>
+template <class T, bool wide>
 __global__ void __launch_bounds__(kThreads)
     product_sums_kernel(const T* x, const T* y, std::int64_t count, std::int64_t block, std::int64_t pieces_in_block,
                         double* partial) {
@@ -32,8 +32,13 @@ __global__ void __launch_bounds__(kThreads)
   std::int64_t length = count - start;
   length = length < kPiece ? length : kPiece;
   length = length < block - in_block ? length : block - in_block;
-  const double sum = block_sum<double>(
-      length, [=](std::int64_t i) { return static_cast<double>(x[start + i]) * static_cast<double>(y[start + i]); });
+  double sum = 0;
+  each_strip<T, wide, true>(length, [&]<int width>(std::int64_t i) {
+    const Strip<T, width> a(x + start + i), b(y + start + i);
+    COXSWAIN_UNROLL
+    for (int e = 0; e < width; ++e) sum += static_cast<double>(a[e]) * static_cast<double>(b[e]);
+  });
+  sum = join_block(sum, Add());
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
@@ -56,15 +61,25 @@ void product_sums(Backend& backend, cudaStream_t stream, const TensorView& x, co
   const std::int64_t count = x.elements(), blocks = (count + block - 1) / block;
   const std::int64_t pieces_in_block = (std::min(block, count) + kPiece - 1) / kPiece;
   const Scratch<double> partial(backend, blocks * pieces_in_block);
-  launch(stream, {dim3(static_cast<unsigned>(blocks * pieces_in_block))}, product_sums_kernel<T>, x.as<T>(), y.as<T>(),
-         count, block, pieces_in_block, partial.data());
+  const bool wide = (blocks == 1 || block % kPack<T> == 0) && rows_are_wide({x.flat(), y.flat()});
+  launch(stream, {dim3(static_cast<unsigned>(blocks * pieces_in_block))},
+         wide ? product_sums_kernel<T, true> : product_sums_kernel<T, false>, x.as<T>(), y.as<T>(), count, block,
+         pieces_in_block, partial.data());
   elementwise(stream, 1, blocks, AddPieces{partial.data(), pieces_in_block, out});
 }
 
-template <class T>
+template <class Type>
 struct BiasGradient {
+  using T = Type;
+  static constexpr int kSums = 1;
   Matrix<T> dy;
-  __device__ Real<T> operator()(std::int64_t r, std::int64_t c) const { return load(dy[r][c]); }
+
+  template <int width>
+  __device__ void add(std::int64_t r, std::int64_t c, Strip<Real<T>, width>* sums) const {
+    const Strip<T, width> values(dy[r] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) sums[0][i] += values[i];
+  }
 };
 
 }  // namespace
@@ -93,7 +108,8 @@ void CudaBackend::do_sum_of_squares(TensorView x, std::int64_t block, TensorView
 void CudaBackend::do_bias_gradient(TensorView dy, TensorView dbias) {
   dispatch_type(dy.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    add_column_sums(*this, stream(), dy.shape[0], dy.shape[1], BiasGradient<T>{Matrix<T>(dy)}, dbias.as<Real<T>>());
+    add_column_sums(*this, stream(), dy.shape[0], dy.shape[1], {dy}, BiasGradient<T>{Matrix<T>(dy)},
+                    {dbias.as<Real<T>>()});
   });
 }
 

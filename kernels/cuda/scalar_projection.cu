@@ -1,37 +1,66 @@
 // One number a row: out = y w + bias, the head of reward and value models; and its gradients dy = dout w,
-// dw += sum of dout y, dbias += sum of dout.
-#include "kernels/cuda/common.cuh"
+// dw += sum of dout y, dbias += sum of dout. Floor: y through memory once, dy once.
+#include "kernels/cuda/column_sums.cuh"
 
 namespace coxswain {
 namespace {
 
-template <class T>
+template <class T, bool wide>
 __global__ void __launch_bounds__(kThreads)
     scalar_projection_kernel(Matrix<T> y, Vector<Real<T>> w, Vector<Real<T>> bias, std::int64_t columns, Real<T>* out) {
   using R = Real<T>;
   const T* x = y[blockIdx.x];
-  const R sum = block_sum<R>(columns, [x, w](std::int64_t c) { return load(x[c]) * w[c]; });
+  R sum = 0;
+  each_strip<T, wide, true>(columns, [&]<int width>(std::int64_t c) {
+    const Strip<T, width> values(x + c);
+    const Strip<R, width> scale = strip_of<width>(w, c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) sum += values[i] * scale[i];
+  });
+  sum = join_block(sum, Add());
   if (threadIdx.x == 0) out[blockIdx.x] = bias ? bias[0] + sum : sum;
 }
 
 template <class T>
 struct ProjectionInputGradient {
-  const Real<T>* dout;
-  Vector<Real<T>> w;
+  using R = Real<T>;
+  const R* dout;
+  Vector<R> w;
   Matrix<T> dy;
 
-  __device__ void operator()(std::int64_t r, std::int64_t c) const { put(dy[r][c], dout[r] * w[c]); }
+  template <int width>
+  __device__ void strip(std::int64_t r, std::int64_t c) const {
+    const Strip<R, width> scale = strip_of<width>(w, c);
+    Strip<T, width> gradients;
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) gradients[i] = dout[r] * scale[i];
+    gradients.store(dy[r] + c);
+  }
 };
-template <class T>
+template <class Type>
 struct ProjectionWeightGradient {
+  using T = Type;
+  static constexpr int kSums = 1;
   const Real<T>* dout;
   Matrix<T> y;
-  __device__ Real<T> operator()(std::int64_t r, std::int64_t c) const { return dout[r] * load(y[r][c]); }
+
+  template <int width>
+  __device__ void add(std::int64_t r, std::int64_t c, Strip<Real<T>, width>* sums) const {
+    const Strip<T, width> values(y[r] + c);
+    COXSWAIN_UNROLL
+    for (int i = 0; i < width; ++i) sums[0][i] += dout[r] * values[i];
+  }
 };
 template <class R>
 struct ProjectionBiasGradient {
+  using T = R;
+  static constexpr int kSums = 1;
   const R* dout;
-  __device__ R operator()(std::int64_t r, std::int64_t) const { return dout[r]; }
+
+  template <int width>
+  __device__ void add(std::int64_t r, std::int64_t, Strip<R, width>* sums) const {
+    sums[0][0] += dout[r];
+  }
 };
 
 }  // namespace
@@ -40,8 +69,9 @@ void CudaBackend::do_scalar_projection(TensorView y, TensorView w, TensorView bi
   dispatch_type(y.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     using R = Real<T>;
-    launch(stream(), {dim3(pieces(y.shape[0], 1))}, scalar_projection_kernel<T>, Matrix<T>(y), Vector<R>(w),
-           Vector<R>(bias), y.shape[1], out.as<R>());
+    launch(stream(), {dim3(pieces(y.shape[0], 1))},
+           rows_are_wide({y, w}) ? scalar_projection_kernel<T, true> : scalar_projection_kernel<T, false>, Matrix<T>(y),
+           Vector<R>(w), Vector<R>(bias), y.shape[1], out.as<R>());
   });
 }
 
@@ -51,9 +81,11 @@ void CudaBackend::do_scalar_projection_gradient(const ScalarProjectionGradient& 
     using R = Real<T>;
     const std::int64_t rows = op.y.shape[0], columns = op.y.shape[1];
     const R* dout = op.dout.as<R>();
-    elementwise(stream(), rows, columns, ProjectionInputGradient<T>{dout, Vector<R>(op.w), Matrix<T>(op.dy)});
-    add_column_sums(*this, stream(), rows, columns, ProjectionWeightGradient<T>{dout, Matrix<T>(op.y)}, op.dw.as<R>());
-    if (op.dbias) add_column_sums(*this, stream(), rows, 1, ProjectionBiasGradient<R>{dout}, op.dbias.as<R>());
+    strips<T>(stream(), rows, columns, {op.w, op.dy},
+              ProjectionInputGradient<T>{dout, Vector<R>(op.w), Matrix<T>(op.dy)});
+    add_column_sums(*this, stream(), rows, columns, {op.y}, ProjectionWeightGradient<T>{dout, Matrix<T>(op.y)},
+                    {op.dw.as<R>()});
+    if (op.dbias) add_column_sums(*this, stream(), rows, 1, {}, ProjectionBiasGradient<R>{dout}, {op.dbias.as<R>()});
   });
 }
 

@@ -82,13 +82,12 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Calls body.strip<width>(row, first column) for all of [rows, columns]. T is the narrowest of the operands' types.
+// Calls body.strip<width>(row, first column) for all of [rows, columns]. T is the narrowest of the operands' types;
+// wide: all their rows are dense and start at multiples of 16 bytes.
 template <class T, class Body>
-void strips(cudaStream_t stream, std::int64_t rows, std::int64_t columns, std::initializer_list<TensorView> operands,
-            const Body& body) {
+void strips(cudaStream_t stream, std::int64_t rows, std::int64_t columns, bool wide, const Body& body) {
   constexpr std::int64_t kMostBlocks = 1 << 16, kMostStrips = (std::int64_t{1} << 31) - 1;
   if (rows == 0 || columns == 0) return;
-  const bool wide = rows_are_wide(operands);
   const std::int64_t across = wide ? (columns + kPack<T> - 1) / kPack<T> : columns;
   const std::int64_t at_once = std::clamp<std::int64_t>(kMostStrips / across, 1, rows);
   for (std::int64_t row = 0; row < rows; row += at_once) {
@@ -99,13 +98,19 @@ void strips(cudaStream_t stream, std::int64_t rows, std::int64_t columns, std::i
   }
 }
 
+template <class T, class Body>
+void strips(cudaStream_t stream, std::int64_t rows, std::int64_t columns, std::initializer_list<TensorView> operands,
+            const Body& body) {
+  strips<T>(stream, rows, columns, rows_are_wide(operands), body);
+}
+
 // A block's row of n elements: calls body.operator()<width>(first) for strips of it, each thread every 256th strip,
-// whole ones or element after element. Where it is `wide`, n is a multiple of the width.
-template <class T, bool wide, class Body>
+// whole ones or element after element. Where it is `wide`, n is a multiple of the width, or the row has a tail.
+template <class T, bool wide, bool has_tail = false, class Body>
 __device__ void each_strip(std::int64_t n, const Body& body) {
   constexpr int kWidth = kPack<T>;
   for (std::int64_t first = std::int64_t{threadIdx.x} * kWidth; first < n; first += kThreads * kWidth) {
-    if constexpr (wide) {
+    if (wide && (!has_tail || first + kWidth <= n)) {
       body.template operator()<kWidth>(first);
     } else {
       for (std::int64_t c = first; c < n && c < first + kWidth; ++c) body.template operator()<1>(c);

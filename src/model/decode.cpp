@@ -151,16 +151,18 @@ DecodeRows LanguageHead::decode(TensorView x, const DecodeBatch& batch) const {
   Communicator& group = context_.grid.tensor();
   if (group.size() == 1) return own;
   DecodeRows all = rows_of(context_.shards(), columns, DType::f32);
-  group.all_gather(own.view.flat(), all.view.reshape({group.size(), own.view.elements()}), "logits");
+  backend.apart([&group, from = own.view.flat(), to = all.view.reshape({group.size(), own.view.elements()})] {
+    group.all_gather(from, to, "logits");
+  });
   return all;
 }
 
 DecodeRows Stage::decode(DecodeRows x, const DecodeBatch& batch, const KvCache& cache) {
-  if (embedding_) x = embedding_->decode(batch);
+  if (embedding_) x = use_embedding().decode(batch);
   for (std::size_t i = 0; i < layers_.size(); ++i)
-    x = layers_[i]->decode(std::move(x), batch, cache, static_cast<int>(i));
+    x = use_layer(i).decode(std::move(x), batch, cache, static_cast<int>(i));
   if (!head_) return x;
-  return dynamic_cast<const LanguageHead&>(*head_).decode(x, batch);
+  return dynamic_cast<const LanguageHead&>(use_head()).decode(x, batch);
 }
 
 }  // namespace coxswain

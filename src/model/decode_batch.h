@@ -13,6 +13,7 @@ struct DecodeBatch {
   std::int64_t sampled_capacity = 0;    // the most that are sampled at once
   TensorView tokens, positions, slots;  // i32 [m]
   TensorView sampled;                   // i32 [s]: rows whose next token is wanted
+  TensorView uniform, bans;             // f64 [s], i32 [s]: how it is drawn, see Backend::Sample
 };
 
 // Memory for `capacity` rows of which the first ones are seen, so that the pool meets few sizes.

@@ -5,33 +5,19 @@
 namespace coxswain {
 
 Model::Model(const ModelContext& context, ModelUse use) : context_(context) {
-  const bool gradients = use == ModelUse::training;
   const ProcessGrid& grid = context.grid;
   const int chunks = grid.config().virtual_stages;
-  Parameter* input = nullptr;
-  Parameter* output = nullptr;
   for (int chunk = 0; chunk < chunks; ++chunk) {
     stages_.push_back(std::make_unique<Stage>(context, chunk * grid.config().pipeline + grid.pipeline_rank(),
                                               chunks * grid.config().pipeline));
-    std::vector<Parameter*> parameters;
-    stages_.back()->visit([&](Parameter& parameter) {
-      if (!context.config.tied_embeddings || parameter.name != "embedding/token")
-        parameters.push_back(&parameter);
-      else
-        (parameter.tied_copy ? output : input) = &parameter;
+    Stage& stage = *stages_.back();
+    parts_.emplace_back();
+    for (int part = 0; part < stage.parts(); ++part)
+      parts_.back().push_back(
+          make_buffers(stage, fmt::format("chunk {} part {}", chunk, part), part, use == ModelUse::training));
+    stage.before_use([this, chunk](int part) {
+      for (const std::size_t buffer : buffers_of(chunk, part)) buffers_[buffer]->await_values();
     });
-    buffers_.push_back(std::make_unique<ParameterBuffer>(context, fmt::format("chunk {}", chunk), parameters,
-                                                         ParameterBuffer::Options{gradients}));
-  }
-  if (input != nullptr) {
-    buffers_.push_back(std::make_unique<ParameterBuffer>(context, "embedding", std::vector{input},
-                                                         ParameterBuffer::Options{gradients}));
-    tied_input_ = buffers_.back().get();
-  }
-  if (output != nullptr) {
-    buffers_.push_back(std::make_unique<ParameterBuffer>(context, "tied output", std::vector{output},
-                                                         ParameterBuffer::Options{gradients, tied_input_}));
-    tied_output_ = buffers_.back().get();
   }
   for (const Parameter& parameter : model_parameters(context)) {
     if (parameter.tied_copy) continue;
@@ -40,20 +26,48 @@ Model::Model(const ModelContext& context, ModelUse use) : context_(context) {
   }
 }
 
-void Model::park() {
-  for (const auto& buffer : buffers_) buffer->park();
+std::vector<std::size_t> Model::make_buffers(Stage& stage, const std::string& name, int part, bool gradients) {
+  std::vector<std::size_t> made;
+  const auto make = [&](const std::string& buffer, const std::vector<Parameter*>& parameters,
+                        ParameterBuffer* shared_values) {
+    made.push_back(buffers_.size());
+    buffers_.push_back(std::make_unique<ParameterBuffer>(context_, buffer, parameters,
+                                                         ParameterBuffer::Options{gradients, shared_values}));
+    return buffers_.back().get();
+  };
+  std::vector<Parameter*> own;
+  Parameter* tied = nullptr;
+  stage.visit(part, [&](Parameter& parameter) {
+    if (!context_.config.tied_embeddings || parameter.name != "embedding/token")
+      own.push_back(&parameter);
+    else
+      tied = &parameter;
+  });
+  if (!own.empty()) make(name, own, nullptr);
+  if (tied == nullptr) return made;
+  if (tied->tied_copy)
+    tied_output_ = make("tied output", {tied}, tied_input_);
+  else
+    tied_input_ = make("embedding", {tied}, nullptr);
+  return made;
 }
 
-void Model::unpark() {
-  for (const auto& buffer : buffers_) buffer->unpark();
+void Model::await_values() {
+  for (const auto& buffer : buffers_) buffer->await_values();
+}
+
+void Model::park(bool changed) {
+  for (const auto& buffer : buffers_) buffer->park(changed);
+}
+
+void Model::begin_unpark() {
+  for (const auto& buffer : buffers_) buffer->begin_unpark();
   if (tied_output_ != nullptr && tied_input_ != nullptr) tied_output_->share_values(*tied_input_);
 }
 
-std::vector<ParameterBuffer*> Model::buffers_of(int chunk) const {
-  std::vector<ParameterBuffer*> buffers{buffers_[static_cast<std::size_t>(chunk)].get()};
-  if (tied_input_ != nullptr && stages_[static_cast<std::size_t>(chunk)]->is_first()) buffers.push_back(tied_input_);
-  if (tied_output_ != nullptr && stages_[static_cast<std::size_t>(chunk)]->is_last()) buffers.push_back(tied_output_);
-  return buffers;
+void Model::unpark() {
+  begin_unpark();
+  context_.backend.finish_uploads();
 }
 
 std::int64_t Model::unit_index(const ParameterUnit& unit) const {

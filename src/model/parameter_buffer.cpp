@@ -17,7 +17,8 @@ ParameterBuffer::ParameterBuffer(const ModelContext& context, std::string name, 
     : context_(context),
       name_(std::move(name)),
       parameters_(std::move(parameters)),
-      data_rank_(context.grid.data_rank()) {
+      data_rank_(context.grid.data_rank()),
+      shared_values_(options.shared_values) {
   std::stable_partition(parameters_.begin(), parameters_.end(), [](const Parameter* p) { return p->is_sharded(); });
   lay_out(context);
   if (options.shared_values != nullptr) {
@@ -42,20 +43,23 @@ void ParameterBuffer::allocate_gradients(const ModelContext& context) {
     replicated_partials_ = Tensor(context.backend, DType::f32, {context.local_shards(), elements_ - replicated_start_});
 }
 
-void ParameterBuffer::park() {
+void ParameterBuffer::park(bool changed) {
   if (!values_) return;
-  parked_.resize(values_view_.bytes());
-  context_.backend.download(values_view_, parked_.data());
+  await_values();
+  context_.backend.finish_uploads();
+  if (!parked_ || changed) {
+    if (!parked_) parked_ = HostMemory(context_.backend, values_view_.bytes());
+    context_.backend.download(values_view_, parked_.data());
+  }
   values_.reset();
 }
 
-void ParameterBuffer::unpark() {
-  if (parked_.empty()) return;
+void ParameterBuffer::begin_unpark() {
+  if (values_ || !parked_) return;
   const MemoryScope scope(context_.backend, MemoryKind::weights);
   values_ = Tensor(context_.backend, context_.working_type(), {elements_});
   values_view_ = values_;
-  context_.backend.upload(parked_.data(), values_view_);
-  parked_ = {};
+  context_.backend.begin_upload(parked_.data(), values_view_);
   attach(context_);
 }
 

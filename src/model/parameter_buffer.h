@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "model/tensor_parallel.h"
+#include "tensor/host_memory.h"
 
 namespace coxswain {
 
@@ -41,8 +42,8 @@ struct OwnedPart {
 class ParameterBuffer {
  public:
   struct Options {
-    bool gradients = true;                           // none for models that are only looked at
-    const ParameterBuffer* shared_values = nullptr;  // same parameters, same place: only gradients are allocated
+    bool gradients = true;                     // none for models that are only looked at
+    ParameterBuffer* shared_values = nullptr;  // same parameters, same place: only gradients are allocated
   };
   // Points the parameters' `values` and `gradients` into memory of its own.
   ParameterBuffer(const ModelContext& context, std::string name, std::vector<Parameter*> parameters,
@@ -50,15 +51,18 @@ class ParameterBuffer {
 
   const std::string& name() const { return name_; }
   TensorView values() const { return values_view_; }  // working type [n]
+  // Values of other data ranks are on their way here; nothing may look at the values before await_values.
+  void expect_values(Request arrival) { arrival_ = std::move(arrival); }
+  void await_values() { (shared_values_ != nullptr ? shared_values_->arrival_ : arrival_).wait(); }
   bool owns_values() const { return static_cast<bool>(values_); }
   TensorView gradients() const { return gradients_; }  // f32 [n], or empty
   std::int64_t elements() const { return elements_; }
   const std::vector<ParameterUnit>& units() const { return units_; }
   std::int64_t blocks() const { return blocks_; }
 
-  // Moves the values to host memory and gives theirs back to the backend; and back. Nothing may use them in between.
-  void park();
-  void unpark();
+  // See Model::park.
+  void park(bool changed);
+  void begin_unpark();
   void share_values(const ParameterBuffer& other);  // after the other one's have moved
 
   void zero_gradients();
@@ -86,9 +90,11 @@ class ParameterBuffer {
   std::int64_t elements_ = 0, replicated_start_ = 0, blocks_ = 0;
   int data_rank_ = 0;
   Tensor values_, gradients_;
-  std::vector<std::byte> parked_;
+  HostMemory parked_;  // the values, from the first parking on
   TensorView values_view_;
   Tensor replicated_partials_;  // f32 [S / P_t, replicated elements]; none with a single shard
+  ParameterBuffer* shared_values_;
+  Request arrival_;  // goes before the values
 };
 
 }  // namespace coxswain

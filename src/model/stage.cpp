@@ -14,39 +14,71 @@ Stage::Stage(const ModelContext& context, int index, int count) {
   if (index == count - 1) head_ = make_head(context);
 }
 
+Embedding& Stage::use_embedding() {
+  if (before_use_) before_use_(0);
+  return *embedding_;
+}
+
+Layer& Stage::use_layer(std::size_t layer) {
+  if (before_use_) before_use_(part_of_layer(layer));
+  return *layers_[layer];
+}
+
+Head& Stage::use_head() {
+  if (before_use_) before_use_(parts() - 1);
+  return *head_;
+}
+
 Tensor Stage::forward(Tensor x, Recompute recompute, Saved& saved) {
-  if (embedding_) x = embedding_->forward(saved.batch);
+  if (embedding_) x = use_embedding().forward(saved.batch);
   saved.layers.resize(layers_.size());
   for (std::size_t i = 0; i < layers_.size(); ++i)
-    x = layers_[i]->forward(std::move(x), saved.batch, recompute, saved.layers[i]);
+    x = use_layer(i).forward(std::move(x), saved.batch, recompute, saved.layers[i]);
   if (!head_) return x;
-  head_->forward(std::move(x), saved.batch, saved.head);
+  use_head().forward(std::move(x), saved.batch, saved.head);
   return Tensor();
 }
 
 Tensor Stage::evaluate(Tensor x, Saved& saved) {
-  if (embedding_) x = embedding_->forward(saved.batch);
-  for (const auto& layer : layers_) {
+  if (embedding_) x = use_embedding().forward(saved.batch);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
     Layer::Saved forgotten;
-    x = layer->forward(std::move(x), saved.batch, Recompute::none, forgotten);
+    x = use_layer(i).forward(std::move(x), saved.batch, Recompute::none, forgotten);
   }
   if (!head_) return x;
-  head_->forward(std::move(x), saved.batch, saved.head);
+  use_head().forward(std::move(x), saved.batch, saved.head);
   return Tensor();
 }
 
-Tensor Stage::backward(Tensor dy, TensorView output_gradient, Saved& saved) {
-  if (head_) dy = head_->backward(output_gradient, saved.batch, saved.head);
-  for (std::size_t i = layers_.size(); i-- > 0;) dy = layers_[i]->backward(std::move(dy), saved.batch, saved.layers[i]);
+Tensor Stage::backward(Tensor dy, TensorView output_gradient, Saved& saved, const PartHook& finished) {
+  const auto end = [&](int part) {
+    if (finished) finished(part);
+  };
+  if (head_) {
+    dy = head_->backward(output_gradient, saved.batch, saved.head);
+    end(parts() - 1);
+  }
+  for (std::size_t i = layers_.size(); i-- > 0;) {
+    dy = layers_[i]->backward(std::move(dy), saved.batch, saved.layers[i]);
+    end(part_of_layer(i));
+  }
   if (!embedding_) return dy;
   embedding_->backward(dy, saved.batch);
+  end(0);
   return Tensor();
+}
+
+void Stage::visit(int part, const ParameterVisitor& visitor) {
+  if (embedding_ && part == 0) return embedding_->visit(visitor);
+  const int layer = part - part_of_layer(0);
+  if (layer < layers())
+    layers_[static_cast<std::size_t>(layer)]->visit(visitor);
+  else
+    head_->visit(visitor);
 }
 
 void Stage::visit(const ParameterVisitor& visitor) {
-  if (embedding_) embedding_->visit(visitor);
-  for (const auto& layer : layers_) layer->visit(visitor);
-  if (head_) head_->visit(visitor);
+  for (int part = 0; part < parts(); ++part) visit(part, visitor);
 }
 
 std::vector<int> deal_layers(const ModelConfig& config, int stages) {

@@ -1,6 +1,10 @@
 // A run of layers that one pipeline rank computes: the first stage embeds, the last one ends in the head.
+//
+// Its parts, in the order of a forward, are the embedding, each layer and the head: values come and gradients leave
+// part by part, while the stage works on others.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -30,11 +34,18 @@ class Stage {
   // Forward without a backward to come: keeps nothing but the head's results.
   Tensor evaluate(Tensor x, Saved& saved);
   // dy, empty on the last stage, where output_gradient (f32 [m]) stands for it -> dx, empty on the first stage.
-  Tensor backward(Tensor dy, TensorView output_gradient, Saved& saved);
+  // `finished` is told of each part when its gradients have this micro-batch's share, the last part first.
+  using PartHook = std::function<void(int part)>;
+  Tensor backward(Tensor dy, TensorView output_gradient, Saved& saved, const PartHook& finished = {});
   // Rows while generating: x [m, h], empty on the first stage -> the same for the next stage, or on the last one the
   // logits f32 [S, s, v / S] of the batch's sampled rows.
   DecodeRows decode(DecodeRows x, const DecodeBatch& batch, const KvCache& cache);
   void visit(const ParameterVisitor& visitor);
+
+  int parts() const { return (embedding_ ? 1 : 0) + layers() + (head_ ? 1 : 0); }
+  void visit(int part, const ParameterVisitor& visitor);
+  // Whatever reads a part's values tells the hook of the part before.
+  void before_use(PartHook hook) { before_use_ = std::move(hook); }
 
   Embedding* embedding() { return embedding_.get(); }
   Head* head() { return head_.get(); }
@@ -42,10 +53,16 @@ class Stage {
   int layers() const { return static_cast<int>(layers_.size()); }
 
  private:
+  int part_of_layer(std::size_t layer) const { return static_cast<int>(layer) + (embedding_ ? 1 : 0); }
+  Layer& use_layer(std::size_t layer);
+  Embedding& use_embedding();
+  Head& use_head();
+
   int first_layer_ = 0;
   std::unique_ptr<Embedding> embedding_;
   std::vector<std::unique_ptr<Layer>> layers_;
   std::unique_ptr<Head> head_;
+  PartHook before_use_;
 };
 
 // How many layers each of `stages` consecutive stages gets, so that the slowest is as fast as can be: the last one,

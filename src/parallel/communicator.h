@@ -26,10 +26,13 @@ class Request {
   class State {
    public:
     virtual ~State() = default;  // finishes the transfer
+    virtual bool ready() = 0;
     virtual void wait() = 0;
   };
   Request() = default;
   explicit Request(std::unique_ptr<State> state) : state_(std::move(state)) {}
+  // Whether wait would return at once; asking lets the transfer get on.
+  bool ready() { return !state_ || state_->ready(); }
   void wait() {
     if (state_) state_->wait();
     state_.reset();
@@ -87,6 +90,8 @@ class Communicator {
   // pieces along the first dimension of out, counts[r] rows from rank r; `piece` may be the own rows inside out
   virtual void all_gather_rows(TensorView piece, TensorView out, const std::vector<std::int64_t>& counts,
                                const char* name) = 0;
+  // The same beside other work, in place: rank r's rows are inside of its `all`. They must live until waited for.
+  virtual Request begin_all_gather_rows(TensorView all, const std::vector<std::int64_t>& counts, const char* name);
   // in [size, piece...], out [size, piece...]: in[r] goes to rank r, out[r] came from rank r
   virtual void all_to_all(TensorView in, TensorView out, const char* name) = 0;
   virtual void broadcast(TensorView data, int root, const char* name) = 0;

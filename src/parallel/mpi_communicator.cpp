@@ -50,6 +50,11 @@ class Transfer final : public Request::State {
       MPI_Wait(&request, MPI_STATUS_IGNORE);
     }
   }
+  bool ready() override {
+    int done = 0;
+    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test", name_.c_str());
+    return done != 0;
+  }
   void wait() override {
     if (request == MPI_REQUEST_NULL) return;
     const Blocking blocking(hook_, name_.c_str());

@@ -38,6 +38,7 @@ class NcclChannel::UnderWay final : public Request::State {
     } catch (...) {  // a lost device: the next call says so
     }
   }
+  bool ready() override { return true; }  // the host does not wait
   void wait() override {
     waited_ = true;
     channel_.join(ticket_);
@@ -50,7 +51,7 @@ class NcclChannel::UnderWay final : public Request::State {
   bool waited_ = false;
 };
 
-NcclChannel::NcclChannel(NcclWatch& watch, cudaStream_t backend, const Place& place, const char* name)
+NcclChannel::NcclChannel(NcclWatch& watch, const CudaBackend& backend, const Place& place, const char* name)
     : watch_(watch), name_(name), backend_(backend) {
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   {
@@ -73,7 +74,7 @@ NcclChannel::~NcclChannel() {
 }
 
 Request NcclChannel::run(const char* name, const Operation& operation) {
-  check_cuda(cudaEventRecord(ready_.get(), backend_), "cudaEventRecord");
+  check_cuda(cudaEventRecord(ready_.get(), backend_.stream()), "cudaEventRecord");
   check_cuda(cudaStreamWaitEvent(stream_, ready_.get(), 0), "cudaStreamWaitEvent");
   check_nccl(ncclGroupStart(), "ncclGroupStart", name);
   const ncclResult_t asked = operation(communicator_, stream_);
@@ -91,7 +92,7 @@ void NcclChannel::join(std::uint64_t ticket) {
   const auto held = watch_.lock();
   if (ticket < landed_) return;  // seen to be done
   const Flight& flight = flights_[static_cast<std::size_t>(ticket - landed_)];
-  check_cuda(cudaStreamWaitEvent(backend_, flight.done.get(), 0), "cudaStreamWaitEvent");
+  check_cuda(cudaStreamWaitEvent(backend_.stream(), flight.done.get(), 0), "cudaStreamWaitEvent");
 }
 
 CudaEvent NcclChannel::take_event() {

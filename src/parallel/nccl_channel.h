@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/cuda_backend.h"
 #include "parallel/communicator.h"
 #include "parallel/nccl_watch.h"
 
@@ -41,8 +42,8 @@ class NcclChannel final : public Watched {
     ncclUniqueId identity;  // the same on all ranks of the channel
     int rank = 0, size = 1;
   };
-  // Collective over the ranks of the channel. `name` is what begins here; `backend`: the stream of the backend's work.
-  NcclChannel(NcclWatch& watch, cudaStream_t backend, const Place& place, const char* name);
+  // Collective over the ranks of the channel. `name` is what begins here.
+  NcclChannel(NcclWatch& watch, const CudaBackend& backend, const Place& place, const char* name);
   NcclChannel(const NcclChannel&) = delete;
   NcclChannel& operator=(const NcclChannel&) = delete;
   ~NcclChannel() override;
@@ -66,7 +67,8 @@ class NcclChannel final : public Watched {
 
   NcclWatch& watch_;
   const std::string name_;
-  cudaStream_t backend_, stream_ = nullptr;
+  const CudaBackend& backend_;
+  cudaStream_t stream_ = nullptr;
   ncclComm_t communicator_ = nullptr;
   CudaEvent ready_;             // the backend's work before the newest operation
   std::deque<Flight> flights_;  // oldest first; of tickets from landed_ on. Under the watch's lock, as what follows

@@ -67,6 +67,7 @@ class NcclCommunicator final : public Communicator {
   void all_gather(TensorView piece, TensorView out, const char* name) override;
   void all_gather_rows(TensorView piece, TensorView out, const std::vector<std::int64_t>& counts,
                        const char* name) override;
+  Request begin_all_gather_rows(TensorView all, const std::vector<std::int64_t>& counts, const char* name) override;
   void all_to_all(TensorView in, TensorView out, const char* name) override;
   void broadcast(TensorView data, int root, const char* name) override;
 
@@ -85,6 +86,11 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
+  struct RowsOfRanks {
+    const std::vector<std::int64_t>& counts;
+    const checks::Rows& rows;
+  };
+  Request gather_rows(TensorView piece, TensorView out, const RowsOfRanks& of, const char* name);
   NcclChannel& group(const char* name);  // of all ranks; begins with the first operation
   NcclChannel& route(const Route& route);
   std::unique_ptr<NcclChannel> connect(const Route& route);
@@ -105,7 +111,7 @@ NcclChannel& NcclCommunicator::group(const char* name) {
   place.rank = rank(), place.size = size();
   const std::string identity = host_.broadcast(rank() == 0 ? new_identity(name) : "", 0, name);
   std::memcpy(place.identity.internal, identity.data(), sizeof place.identity.internal);
-  group_ = std::make_unique<NcclChannel>(watch_, backend_.stream(), place, name);
+  group_ = std::make_unique<NcclChannel>(watch_, backend_, place, name);
   return *group_;
 }
 
@@ -135,7 +141,7 @@ std::unique_ptr<NcclChannel> NcclCommunicator::connect(const Route& route) {
   if (!sends && rank() != route.to) return nullptr;
   std::memcpy(place.identity.internal, identity.data(), sizeof place.identity.internal);
   place.rank = sends ? 0 : 1, place.size = 2;
-  auto channel = std::make_unique<NcclChannel>(watch_, backend_.stream(), place, name);
+  auto channel = std::make_unique<NcclChannel>(watch_, backend_, place, name);
   const Tensor greeting(backend_, DType::i32, {1});
   const TensorView data = greeting;
   if (sends) backend_.fill(data, 0);
@@ -203,33 +209,42 @@ void NcclCommunicator::all_gather(TensorView piece, TensorView out, const char* 
       .wait();
 }
 
-// A broadcast of every rank's rows: NCCL makes them one operation.
 void NcclCommunicator::all_gather_rows(TensorView piece, TensorView out, const std::vector<std::int64_t>& counts,
                                        const char* name) {
   const checks::Rows rows = checks::all_gather_rows(piece, out, counts, size(), rank(), name);
-  const auto place = [&](std::size_t r) {
-    return static_cast<std::byte*>(out.data) + static_cast<std::size_t>(rows.starts[r]) * rows.bytes;
-  };
-  const auto me = static_cast<std::size_t>(rank());
-  const bool there = checks::lies_at(piece, out, static_cast<std::size_t>(rows.starts[me]) * rows.bytes, name);
+  const std::size_t place = static_cast<std::size_t>(rows.starts[static_cast<std::size_t>(rank())]) * rows.bytes;
+  const bool there = checks::lies_at(piece, out, place, name);
   if (out.elements() == 0) return;
   if (size() == 1) {
     if (!there) backend_.copy(piece.flat(), out.flat());
     return;
   }
-  group(name)
-      .run(name,
-           [&](ncclComm_t all, cudaStream_t stream) {
-             ncclResult_t result = ncclSuccess;
-             for (std::size_t r = 0; r < counts.size(); ++r) {
-               if (counts[r] == 0) continue;
-               const std::size_t bytes = static_cast<std::size_t>(counts[r]) * rows.bytes;
-               const void* const from = r == me ? piece.data : place(r);
-               note(result, ncclBroadcast(from, place(r), bytes, ncclUint8, static_cast<int>(r), all, stream));
-             }
-             return result;
-           })
-      .wait();
+  gather_rows(piece, out, {counts, rows}, name).wait();
+}
+
+Request NcclCommunicator::begin_all_gather_rows(TensorView all, const std::vector<std::int64_t>& counts,
+                                                const char* name) {
+  std::int64_t start = 0;
+  for (int r = 0; r < rank(); ++r) start += counts[static_cast<std::size_t>(r)];
+  const TensorView piece = all.slice(0, start, counts[static_cast<std::size_t>(rank())]);
+  const checks::Rows rows = checks::all_gather_rows(piece, all, counts, size(), rank(), name);
+  return size() == 1 || all.elements() == 0 ? Request() : gather_rows(piece, all, {counts, rows}, name);
+}
+
+// A broadcast of every rank's rows: NCCL makes them one operation.
+Request NcclCommunicator::gather_rows(TensorView piece, TensorView out, const RowsOfRanks& of, const char* name) {
+  return group(name).run(name, [&](ncclComm_t all, cudaStream_t stream) {
+    ncclResult_t result = ncclSuccess;
+    for (std::size_t r = 0; r < of.counts.size(); ++r) {
+      if (of.counts[r] == 0) continue;
+      const std::size_t bytes = static_cast<std::size_t>(of.counts[r]) * of.rows.bytes;
+      void* const place =
+          static_cast<std::byte*>(out.data) + static_cast<std::size_t>(of.rows.starts[r]) * of.rows.bytes;
+      const void* const from = static_cast<int>(r) == rank() ? piece.data : place;
+      note(result, ncclBroadcast(from, place, bytes, ncclUint8, static_cast<int>(r), all, stream));
+    }
+    return result;
+  });
 }
 
 void NcclCommunicator::all_to_all(TensorView in, TensorView out, const char* name) {

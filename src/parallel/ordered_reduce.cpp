@@ -40,6 +40,40 @@ struct Range {
   }
 };
 
+// Long ranges go in turns, of a length that is the same on every rank.
+struct Turns {
+  std::int64_t longest = 0, length = 0;
+  Turns() = default;
+  Turns(const std::vector<Range>& wanted, std::size_t nodes, DType dtype) {
+    for (const Range& range : wanted) longest = std::max(longest, range.size());
+    const auto width = static_cast<std::int64_t>(size_of(dtype));
+    const std::int64_t fits = kScratchBytes / (width * static_cast<std::int64_t>(nodes));
+    length = std::min(longest, std::max(fits / kGrain, std::int64_t{1}) * kGrain);
+  }
+};
+
+// The nodes that each rank holds, left to right: rank r's are [begins[r], begins[r + 1]).
+struct HeldNodes {
+  std::vector<TreeNode> nodes;
+  std::vector<std::size_t> begins;
+  HeldNodes(int ranks, int leaves) {
+    const int local = leaves / ranks;
+    for (int r = 0; r < ranks; ++r) {
+      begins.push_back(nodes.size());
+      for (const TreeNode node : covering_nodes(r * local, (r + 1) * local, leaves)) nodes.push_back(node);
+    }
+    begins.push_back(nodes.size());
+  }
+};
+
+std::vector<Range> ranges_of(const std::vector<std::int64_t>& starts, std::int64_t row) {
+  std::vector<Range> ranges;
+  for (std::size_t r = 0; r + 1 < starts.size(); ++r) ranges.push_back({starts[r] * row, starts[r + 1] * row});
+  return ranges;
+}
+
+}  // namespace
+
 // One sum across the group: every rank names the range of elements it wants, gets that range of every node in the tree
 // from the rank that holds it, and adds them up from the leaves to the root.
 class TreeExchange {
@@ -48,12 +82,9 @@ class TreeExchange {
       : backend_(backend), group_(group), leaves_(leaves), name_(name) {
     require(leaves > 0 && leaves % group.size() == 0, name,
             std::to_string(leaves) + " leaves over " + std::to_string(group.size()) + " ranks");
-    const int local = leaves / group.size();
-    for (int r = 0; r < group.size(); ++r) {
-      begins_.push_back(nodes_.size());
-      for (const TreeNode node : covering_nodes(r * local, (r + 1) * local, leaves)) nodes_.push_back(node);
-    }
-    begins_.push_back(nodes_.size());
+    HeldNodes held(group.size(), leaves);
+    nodes_ = std::move(held.nodes);
+    begins_ = std::move(held.begins);
     pieces_.resize(nodes_.size());
     const std::size_t first = begins_[rank()];
     require(sums.size() == begins_[rank() + 1] - first, name, "one sum for each node that covers the own leaves");
@@ -66,30 +97,44 @@ class TreeExchange {
   }
 
   // wanted[r]: rank r's range; out: this rank's range of the whole sum.
+  void begin(std::vector<Range> wanted, TensorView out) {
+    wanted_ = std::move(wanted);
+    out_ = out;
+    turns_ = Turns(wanted_, nodes_.size(), out.dtype);
+  }
+  // Goes on as far as it can without waiting, or to the end. True if it has ended.
+  bool advance(TensorView scratch, bool wait) {
+    while (true) {
+      if (under_way_) {
+        if (!wait && !transfers_.ready()) return false;
+        transfers_.wait();
+        under_way_ = false;
+        const Range mine = turn_of(wanted_[rank()]);
+        if (mine.size() > 0) add_up(out_.slice(0, mine.begin - wanted_[rank()].begin, mine.size()));
+        from_ += turns_.length;
+      }
+      if (from_ >= turns_.longest) return true;
+      exchange(scratch, wait);
+      under_way_ = true;
+    }
+  }
   void run(const std::vector<Range>& wanted, TensorView out) {
-    std::int64_t longest = 0;
-    for (const Range& range : wanted) longest = std::max(longest, range.size());
+    begin(wanted, out);
     const auto slots = static_cast<std::int64_t>(nodes_.size() - own_.size());
-    const auto width = static_cast<std::int64_t>(size_of(out.dtype));
-    const std::int64_t fits = kScratchBytes / (width * static_cast<std::int64_t>(nodes_.size()));
-    const std::int64_t length = std::min(longest, std::max(fits / kGrain, std::int64_t{1}) * kGrain);
     const MemoryScope scope(backend_, MemoryKind::communication);
     Tensor scratch;
-    if (slots > 0 && longest > 0) scratch = Tensor(backend_, out.dtype, {slots, length});
-    for (std::int64_t from = 0; from < longest; from += length) {
-      std::vector<Range> turn;
-      for (const Range& range : wanted) turn.push_back(range.turn(from, length));
-      exchange(turn, scratch.view());
-      const Range mine = turn[rank()];
-      if (mine.size() > 0) add_up(out.slice(0, mine.begin - wanted[rank()].begin, mine.size()));
-    }
+    if (slots > 0 && turns_.longest > 0) scratch = Tensor(backend_, out.dtype, {slots * turns_.length});
+    advance(scratch, true);
   }
 
  private:
   std::size_t rank() const { return static_cast<std::size_t>(group_.rank()); }
 
-  void exchange(const std::vector<Range>& wanted, TensorView scratch) {
-    const Range mine = wanted[rank()];
+  Range turn_of(const Range& range) const { return range.turn(from_, turns_.length); }
+
+  // If it waits, recorded work (Backend::record) can be what asks.
+  void exchange(TensorView scratch, bool wait) {
+    const Range mine = turn_of(wanted_[rank()]);
     const int size = group_.size();
     std::vector<Message> incoming, outgoing;
     std::int64_t slot = 0;
@@ -99,17 +144,23 @@ class TreeExchange {
       const int from = (group_.rank() + size - step) % size;
       const auto source = static_cast<std::size_t>(from);
       for (std::size_t node = begins_[source]; node < begins_[source + 1] && mine.size() > 0; ++node) {
-        pieces_[node] = scratch[slot++].slice(0, 0, mine.size());
+        pieces_[node] = scratch.slice(0, slot++ * turns_.length, mine.size());
         incoming.push_back({pieces_[node], from});
       }
     }
     for (int step = 1; step < size; ++step) {
       const int to = (group_.rank() + step) % size;
-      const Range theirs = wanted[static_cast<std::size_t>(to)];
+      const Range theirs = turn_of(wanted_[static_cast<std::size_t>(to)]);
       for (std::size_t i = 0; i < own_.size() && theirs.size() > 0; ++i)
         outgoing.push_back({own_[i].slice(0, theirs.begin, theirs.size()), to});
     }
-    group_.exchange(incoming, outgoing, name_).wait();
+    if (size == 1) return;
+    if (!wait) {
+      transfers_ = group_.exchange(incoming, outgoing, name_);
+      return;
+    }
+    backend_.apart(
+        [&group = group_, name = name_, incoming, outgoing] { group.exchange(incoming, outgoing, name).wait(); });
   }
 
   void add_up(TensorView out) {
@@ -136,7 +187,27 @@ class TreeExchange {
   std::vector<std::size_t> begins_;  // rank r holds nodes [begins[r], begins[r + 1])
   std::vector<TensorView> own_;      // flat
   std::vector<TensorView> pieces_;   // the wanted range of every node
+  std::vector<Range> wanted_;
+  TensorView out_;
+  Turns turns_;
+  std::int64_t from_ = 0;  // where in the ranges this turn begins
+  Request transfers_;      // of this turn
+  bool under_way_ = false;
 };
+
+namespace {
+
+// `starts` of the rows of sums like `sum`, as ranges of elements; `out` is this rank's.
+std::vector<Range> check_rows(const Communicator& group, TensorView sum, const std::vector<std::int64_t>& starts,
+                              TensorView out, const char* name) {
+  require(starts.size() == static_cast<std::size_t>(group.size()) + 1 && starts.front() == 0 && sum.rank() > 0 &&
+              starts.back() == sum.shape[0] && std::is_sorted(starts.begin(), starts.end()),
+          name, "the ranks' row ranges do not tile " + sum.shape.str());
+  std::vector<Range> wanted = ranges_of(starts, sum.shape.without_first().elements());
+  require(out.elements() == wanted[static_cast<std::size_t>(group.rank())].size() && out.dtype == sum.dtype, name,
+          "the result " + out.shape.str() + " does not hold the own rows of " + sum.shape.str());
+  return wanted;
+}
 
 std::vector<NodeSum> sum_own_leaves(Backend& backend, const Communicator& group, TensorView partials, int leaves,
                                     const char* name) {
@@ -206,16 +277,31 @@ void ordered_all_reduce(Backend& backend, Communicator& group, TensorView partia
 void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
                                  const std::vector<std::int64_t>& starts, TensorView out, const char* name) {
   TreeExchange tree(backend, group, sums, leaves, name);
-  const TensorView& sum = sums[0].sum;
-  require(starts.size() == static_cast<std::size_t>(group.size()) + 1 && starts.front() == 0 && sum.rank() > 0 &&
-              starts.back() == sum.shape[0] && std::is_sorted(starts.begin(), starts.end()),
-          name, "the ranks' row ranges do not tile " + sum.shape.str());
-  const std::int64_t row = sum.shape.without_first().elements();
-  std::vector<Range> wanted;
-  for (std::size_t r = 0; r + 1 < starts.size(); ++r) wanted.push_back({starts[r] * row, starts[r + 1] * row});
-  require(out.elements() == wanted[static_cast<std::size_t>(group.rank())].size() && out.dtype == sum.dtype, name,
-          "the result " + out.shape.str() + " does not hold the own rows of " + sum.shape.str());
-  tree.run(wanted, out.flat());
+  tree.run(check_rows(group, sums[0].sum, starts, out, name), out.flat());
+}
+
+ScatteredSum::ScatteredSum(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
+                           const Rows& rows, TensorView scratch, const char* name)
+    : exchange_(std::make_unique<TreeExchange>(backend, group, sums, leaves, name)), scratch_(scratch) {
+  const std::int64_t needed = scratch_elements(group, leaves, rows.starts);
+  require(sums[0].sum.rank() == 1 && rows.out.dtype == DType::f32, name, "sums f32 [rows] are wanted");
+  require(needed == 0 || (scratch.elements() >= needed && scratch.dtype == DType::f32), name, "too little scratch");
+  exchange_->begin(check_rows(group, sums[0].sum, rows.starts, rows.out, name), rows.out.flat());
+}
+
+ScatteredSum::ScatteredSum(ScatteredSum&&) noexcept = default;
+ScatteredSum& ScatteredSum::operator=(ScatteredSum&&) noexcept = default;
+ScatteredSum::~ScatteredSum() = default;
+
+bool ScatteredSum::advance(bool wait) { return exchange_->advance(scratch_, wait); }
+
+std::int64_t ScatteredSum::scratch_elements(const Communicator& group, int leaves,
+                                            const std::vector<std::int64_t>& starts) {
+  const HeldNodes held(group.size(), leaves);
+  const auto rank = static_cast<std::size_t>(group.rank());
+  const std::size_t own = held.begins[rank + 1] - held.begins[rank];
+  const Turns turns(ranges_of(starts, 1), held.nodes.size(), DType::f32);
+  return static_cast<std::int64_t>(held.nodes.size() - own) * turns.length;
 }
 
 void ordered_all_reduce(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
@@ -241,7 +327,7 @@ void ordered_all_reduce(Backend& backend, Communicator& group, const std::vector
   const Range mine = wanted[static_cast<std::size_t>(group.rank())];
   const TensorView own = whole.slice(0, mine.begin, mine.size());
   tree.run(wanted, own);
-  group.all_gather_rows(own, whole, counts, name);
+  backend.apart([&group, own, whole, counts, name] { group.all_gather_rows(own, whole, counts, name); });
 }
 
 }  // namespace coxswain

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -53,5 +54,33 @@ void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, const st
                                  const std::vector<std::int64_t>& starts, TensorView out, const char* name);
 void ordered_all_reduce(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves,
                         TensorView out, const char* name);
+
+class TreeExchange;
+
+// ordered_reduce_scatter_rows in pieces, beside other work. Several go on one after the other, on every rank in the
+// same order, and may share their scratch.
+class ScatteredSum {
+ public:
+  struct Rows {
+    const std::vector<std::int64_t>& starts;  // as above
+    TensorView out;
+  };
+  // All that the views show, and `name`, must live until it has ended.
+  ScatteredSum(Backend& backend, Communicator& group, const std::vector<NodeSum>& sums, int leaves, const Rows& rows,
+               TensorView scratch, const char* name);
+  ScatteredSum(ScatteredSum&&) noexcept;
+  ScatteredSum& operator=(ScatteredSum&&) noexcept;
+  ~ScatteredSum();
+
+  // Goes on as far as it can without waiting, or to the end. True if it has ended.
+  bool advance(bool wait);
+
+  // How long the scratch has to be, f32 [elements], for sums f32 [rows]. In turns it takes 32 MiB at most.
+  static std::int64_t scratch_elements(const Communicator& group, int leaves, const std::vector<std::int64_t>& starts);
+
+ private:
+  std::unique_ptr<TreeExchange> exchange_;
+  TensorView scratch_;
+};
 
 }  // namespace coxswain

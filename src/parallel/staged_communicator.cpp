@@ -27,6 +27,7 @@ class Sending final : public Request::State {
     staged_.fetch(backend, data);
     transfer_ = host.send(staged_.view(), to, name);
   }
+  bool ready() override { return transfer_.ready(); }
   void wait() override { transfer_.wait(); }
 
  private:
@@ -45,6 +46,7 @@ class Receiving final : public Request::State {
   ~Receiving() override {
     if (under_way_ && std::uncaught_exceptions() <= exceptions_) wait();
   }
+  bool ready() override { return transfer_.ready(); }
   void wait() override {
     transfer_.wait();
     staged_.deliver(backend_, data_);

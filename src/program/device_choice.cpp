@@ -37,7 +37,7 @@ std::unique_ptr<Backend> choose_backend(const DeviceConfig& config, Communicator
   const int device = device_of_rank(world);
   const std::string missing = missing_cuda_device(device);
   const int first = static_cast<int>(world.all_min(missing.empty() ? world.size() : world.rank(), "devices"));
-  if (first == world.size()) return make_cuda_backend(device);
+  if (first == world.size()) return make_cuda_backend(device, config.graphs);
   const std::string reason = world.broadcast(missing, first, "devices");
   if (automatic) {
     if (world.rank() == 0) fmt::print(stderr, "[device] kind = auto: rank {}: {}; running on the CPU\n", first, reason);

@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <optional>
 #include <set>
 
 #include "base/deck.h"
@@ -16,7 +14,6 @@
 #include "io/run_directory.h"
 #include "io/terminal.h"
 #include "phases/driver.h"
-#include "phases/plan_text.h"
 #include "program/make_phase.h"
 #include "program/run_checkpoints.h"
 #include "settings/help.h"
@@ -24,22 +21,6 @@
 namespace coxswain {
 
 namespace {
-
-// What the process holds beside its tensors: the program itself and its libraries, of which oneDNN comes into memory
-// with the first product (generation has none of its own). The rest comes with the steps: generated kernels, HDF5's and
-// MPI's buffers (measured).
-std::size_t program_bytes(const Settings& settings) {
-  constexpr std::int64_t kSize = 256;
-  const bool generates = settings.run.phase == "generate";
-  const std::size_t later = std::size_t{generates ? 6u : 20u} << 20;
-  if (!generates)
-    make_cpu_backend()->library_product_seconds(LinearProduct::forward, settings.model.working_type(), kSize, kSize,
-                                                kSize);
-  std::ifstream file("/proc/self/statm");
-  std::size_t pages = 0, resident = 0;
-  file >> pages >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + later;
-}
 
 std::string host_name() {
   char name[256] = {};
@@ -104,37 +85,6 @@ void read_reward_model(const std::string& path, const char* key, Communicator& w
                                             key, path, settings.reward_model.vocabulary, settings.model.vocabulary));
 }
 
-// What a reward model that chooses among checkpoints takes beside the plan of the training.
-std::string judge_text(const Settings& settings) {
-  if (settings.run.phase != "sft" || settings.sft.choose != BestBy::reward || settings.reward_model.layers == 0)
-    return {};
-  const auto backend = make_counting_backend();
-  const ProcessGrid grid = ProcessGrid::planned(settings.reward_grid, 0);
-  const FrozenModel judge(settings.reward_model, grid, *backend);
-  const std::size_t bytes = backend->memory().taken_by_kind[static_cast<std::size_t>(MemoryKind::weights)];
-  return fmt::format("Judge      the reward model, {} parameters: {} of weights a rank beside that\n",
-                     count_text(static_cast<double>(settings.reward_model.parameter_count())),
-                     byte_text(static_cast<double>(bytes)));
-}
-
-// What a phase that trains nothing works with; nothing for the others.
-std::optional<InferenceConfig> inference_config(const Settings& settings) {
-  const std::string& phase = settings.run.phase;
-  if (phase != "generate" && phase != "score" && phase != "evaluate") return std::nullopt;
-  InferenceConfig config;
-  config.model = settings.model;
-  config.grid = settings.grid;
-  config.length = std::min(settings.batch.length, settings.model.context);
-  if (phase != "generate") config.micro = settings.batch.micro;
-  if (phase == "generate" || (phase == "evaluate" && !settings.evaluate.prompts.empty()))
-    config.generator = GeneratorConfig{.slots = settings.generate.slots, .context = config.length};
-  if (phase != "evaluate") return config;
-  if (!settings.evaluate.reference.empty()) config.reference = settings.model;
-  if (!settings.evaluate.reward_model.empty()) config.judge = settings.reward_model;
-  config.judge_grid = settings.reward_grid;
-  return config;
-}
-
 }  // namespace
 
 Settings read_settings_together(const CommandLine& command, Communicator& world) {
@@ -154,26 +104,6 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
   const auto [path, key] = reward_model_path(settings);
   if (!path.empty() && settings.reward_model.layers == 0) read_reward_model(path, key, world, settings);
   return settings;
-}
-
-std::string check_report(const Settings& settings) {
-  if (!uses_model(settings.run.phase)) return fmt::format("phase {}: the deck is good\n", settings.run.phase);
-  const std::size_t program = program_bytes(settings);
-  const bool saves = settings.checkpoint.every > 0 || settings.checkpoint.at_end;
-  if (settings.run.phase == "ppo") {
-    const PpoModelConfig models = ppo_model_config(settings);
-    const PpoPlan plan = make_ppo_plan(models, settings.grid, settings.reward_grid, settings.generate.slots);
-    return ppo_plan_text(plan, models, settings.grid, settings.reward_grid, program, saves);
-  }
-  if (const auto inference = inference_config(settings))
-    return inference_plan_text(make_inference_plan(*inference), *inference, program);
-  BatchConfig batch = settings.batch;
-  if (settings.run.phase == "reward") {  // counts prompts there
-    batch.global *= settings.reward.responses;
-    batch.micro *= settings.reward.responses;
-  }
-  const Plan plan = make_plan(settings.model, batch, settings.optimizer, settings.grid);
-  return plan_text(plan, settings.model, batch, settings.grid, program, saves) + judge_text(settings);
 }
 
 int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend) {

@@ -14,9 +14,6 @@ namespace coxswain {
 // Rank 0 reads the deck and hands its text round, so that all ranks see the same one. Collective.
 Settings read_settings_together(const CommandLine& command, Communicator& world);
 
-// --check: the plan of the run, from the deck alone.
-std::string check_report(const Settings& settings);
-
 // Owns the run directory, then lets the driver run the phase that the deck names. Returns the exit code. Collective.
 int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend);
 

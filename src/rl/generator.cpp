@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "base/require.h"
-#include "rl/decode_pipeline.h"
 
 namespace coxswain {
 
@@ -79,13 +78,22 @@ int Generator::slots_per_group() const {
 void Generator::reserve() {
   const ModelContext& context = model_.context();
   const int slots = slots_per_group() * context.grid.config().pipeline;
-  if (!caches_.empty()) return;
-  for (int chunk = 0; chunk < model_.stages(); ++chunk)
+  for (int chunk = static_cast<int>(caches_.size()); chunk < model_.stages(); ++chunk)
     caches_.emplace_back(context, model_.stage(chunk).layers(), slots, config_.context);
+}
+
+DecodePipeline& Generator::pipeline_for(const Sampling& sampling) {
+  reserve();
+  if (pipeline_ && pipeline_->serves(sampling)) return *pipeline_;
+  pipeline_.reset();
+  const DecodePipeline::Capacity capacity{std::int64_t{slots_per_group()} + config_.prompt_chunk, slots_per_group()};
+  pipeline_ = std::make_unique<DecodePipeline>(model_, caches_, sampling, capacity);
+  return *pipeline_;
 }
 
 void Generator::release() {
   if (caches_.empty()) return;
+  pipeline_.reset();
   std::size_t smallest = caches_.front().bytes();
   for (const KvCache& cache : caches_) smallest = std::min(smallest, cache.bytes());
   caches_.clear();
@@ -102,18 +110,17 @@ void Generator::check(const std::vector<GenerationRequest>& requests) const {
   }
 }
 
-// A decode step reads here: what was drawn, which rows come next, one stage.
+// A decode step reads here: what was drawn, which rows come next, one stage (DecodePipeline::run, decode).
 std::vector<GeneratedResponse> Generator::respond(const std::vector<GenerationRequest>& requests,
                                                   const Sampling& sampling) {
   check(requests);
   sampling.check(model_.context().config.vocabulary);
-  reserve();
+  model_.await_values();
   const ProcessGrid& grid = model_.context().grid;
   const int groups = grid.config().pipeline;
   SlotSchedule schedule(requests, own_requests(requests.size(), grid), sampling,
                         {groups, slots_per_group(), config_.context, config_.prompt_chunk});
-  DecodePipeline pipeline(model_, caches_, sampling,
-                          {std::int64_t{slots_per_group()} + config_.prompt_chunk, slots_per_group()});
+  DecodePipeline& pipeline = pipeline_for(sampling);
   std::vector<const PassPlan*> plans(static_cast<std::size_t>(groups), nullptr);
   for (bool working = true; working;) {
     working = false;

@@ -17,6 +17,7 @@
 
 #include "model/kv_cache.h"
 #include "model/model.h"
+#include "rl/decode_pipeline.h"
 #include "rl/sampling.h"
 
 namespace coxswain {
@@ -42,11 +43,13 @@ class Generator {
 
  private:
   int slots_per_group() const;
+  DecodePipeline& pipeline_for(const Sampling& sampling);
   void check(const std::vector<GenerationRequest>& requests) const;
 
   Model& model_;
   GeneratorConfig config_;
-  std::vector<KvCache> caches_;  // of each of the model's stages here
+  std::vector<KvCache> caches_;               // of each of the model's stages here
+  std::unique_ptr<DecodePipeline> pipeline_;  // kept, with what it has recorded, while it serves
 };
 
 }  // namespace coxswain

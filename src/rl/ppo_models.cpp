@@ -10,14 +10,18 @@ namespace {
 constexpr const char* kValuePrefix = "value/";        // of the value model's names in a checkpoint
 constexpr std::uint64_t kPretrainingSeed = 0x707478;  // "ptx": its dropout is not that of the episodes
 
-// Takes a parked model to work, and parks it again.
+// Calls a parked model, which is only looked at, and parks it again.
 class AtWork {
  public:
   AtWork(Model& model, bool parks) : model_(parks ? &model : nullptr) {
+    if (model_ != nullptr) model_->begin_unpark();
+  }
+  void arrive() {
     if (model_ != nullptr) model_->unpark();
   }
   ~AtWork() {
-    if (model_ != nullptr) model_->park();
+    constexpr bool kChanged = false;
+    if (model_ != nullptr) model_->park(kChanged);
   }
   AtWork(const AtWork&) = delete;
   AtWork& operator=(const AtWork&) = delete;
@@ -63,13 +67,15 @@ void PpoModels::begin() {
 void PpoModels::assess(Rollout& rollout) {
   const GlobalBatch batch = whole_rollout(rollout, config_.batch.micro, config_.batch.length);
   const int length = row_length(rollout, config_.batch.length);
-  take_log_probs(policy_evaluator_.outputs(batch), length, &Episode::log_probs, rollout);
-  take_values(value_evaluator_.outputs(batch), length, rollout);
   {
-    const AtWork at_work(reference_.model(), config_.ppo.park_models);
+    AtWork reference(reference_.model(), config_.ppo.park_models);  // comes while the policy and the value model work
+    take_log_probs(policy_evaluator_.outputs(batch), length, &Episode::log_probs, rollout);
+    take_values(value_evaluator_.outputs(batch), length, rollout);
+    reference.arrive();
     take_log_probs(reference_.outputs(batch), length, &Episode::reference_log_probs, rollout);
   }
-  const AtWork at_work(reward_.model(), config_.ppo.park_models);
+  AtWork reward(reward_.model(), config_.ppo.park_models);
+  reward.arrive();
   take_scores(reward_.outputs(batch), length, rollout);
 }
 

@@ -211,7 +211,9 @@ void add_device(std::vector<Key>& keys) {
   SectionBuilder<DeviceConfig>(keys, "device", &Settings::device)
       .choice("kind", &DeviceConfig::kind,
               {{"auto", DeviceKind::automatic}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
-              {"", "processor that does the arithmetic", kFree});
+              {"", "processor that does the arithmetic", kFree})
+      .flag("graphs", &DeviceConfig::graphs,
+            {"", "a GPU keeps generation's steps as CUDA graphs; no: it is asked for each operation", kFree});
   using C = CommunicationConfig;
   SectionBuilder<C>(keys, "device", &Settings::communication)
       .choice("communication", &C::transport,
@@ -219,6 +221,9 @@ void add_device(std::vector<Key>& keys) {
               {"", "how tensors get from GPU to GPU; staged: through memory of the host", kFree})
       .number("hang_seconds", &C::hang_seconds, kPositive,
               {"seconds", "that an operation of NCCL may take; then the job ends with code 78", kFree});
+  SectionBuilder<MachineConfig>(keys, "device", &Settings::machine)
+      .text("machine", &MachineConfig::file, "path of a JSON file; empty: none",
+            {"", "node as in inputs/machines: --check says whether the plan fits its GPUs", kFree});
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "parallel/nccl_communicator.h"
 #include "parallel/process_grid.h"
 #include "phases/config.h"
+#include "phases/machine.h"
 #include "phases/reward_config.h"
 #include "phases/sft_config.h"
 #include "rl/ppo_config.h"
@@ -41,6 +42,7 @@ struct Settings {
   ScoreConfig score;
   DeviceConfig device;
   CommunicationConfig communication;  // section [device]
+  MachineConfig machine;              // section [device]
 };
 
 // Reads, applies the overrides and checks. `ranks`: how many there are; 0: as many as the deck asks for (--check).

@@ -22,6 +22,7 @@ class Evaluator {
   // Calls `see` with each micro-batch of this rank that ends here, on ranks of the last stage.
   template <class See>
   void run(const Work& work, See&& see);
+  bool ends_here() const;  // this rank speaks for the results: they come down once, after all micro-batches
 
   Model& model_;
   Pipeline pipeline_;

@@ -43,6 +43,7 @@ void set_values(Model& model, const std::function<void(const OwnedPart&, TensorV
     }
     gather_values(model, *buffer);
   }
+  model.await_values();
 }
 
 }  // namespace

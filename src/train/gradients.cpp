@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/aside.h"
 #include "parallel/ordered_reduce.h"
 
 namespace coxswain {
@@ -15,48 +16,59 @@ constexpr const char* kTied = "tied gradient";
 
 Gradients::Gradients(Model& model) : model_(model) {
   const ProcessGrid& grid = model.context().grid;
-  for (std::size_t i = 0; i < model.buffers().size(); ++i)
-    sums_.emplace_back(model.context().backend, grid.first_data_shard(), grid.local_data_shards(),
-                       grid.config().data_shards);
-  shards_left_.assign(static_cast<std::size_t>(model.stages()), 0);
+  const int leaves = grid.config().data_shards;
+  for (const auto& buffer : model.buffers()) {
+    sums_.emplace_back(model.context().backend, grid.first_data_shard(), grid.local_data_shards(), leaves);
+    scratch_elements_ =
+        std::max(scratch_elements_, ScatteredSum::scratch_elements(grid.data(), leaves, buffer->starts()));
+  }
 }
 
 void Gradients::begin_step() {
   for (const auto& buffer : model_.buffers()) buffer->zero_gradients();
   for (TreeSum& sum : sums_) sum.restart();
-  shards_left_.assign(shards_left_.size(), model_.context().grid.local_data_shards());
 }
 
-void Gradients::finish_shard(int chunk) {
-  const bool last = --shards_left_[static_cast<std::size_t>(chunk)] == 0;
-  const std::vector<ParameterBuffer*> mine = model_.buffers_of(chunk);
-  for (std::size_t i = 0; i < sums_.size(); ++i) {
+void Gradients::finish_shard(int chunk, int part) {
+  for (const std::size_t i : model_.buffers_of(chunk, part)) {
     ParameterBuffer& buffer = *model_.buffers()[i];
-    if (std::find(mine.begin(), mine.end(), &buffer) == mine.end()) continue;
     buffer.sum_replicated();
     sums_[i].push(buffer.gradients());
-    if (!last) model_.context().backend.fill(buffer.gradients(), 0.0);
+    if (sums_[i].complete())
+      leave(i);
+    else
+      model_.context().backend.fill(buffer.gradients(), 0.0);
   }
+  advance(false);
+}
+
+void Gradients::leave(std::size_t i) {
+  const ModelContext& context = model_.context();
+  const ParameterBuffer& buffer = *model_.buffers()[i];
+  if (!scratch_ && scratch_elements_ > 0) {
+    const MemoryScope scope(context.backend, MemoryKind::communication);
+    scratch_ = Tensor(context.backend, DType::f32, {scratch_elements_});
+  }
+  leaving_.emplace_back(context.backend, context.grid.data(), sums_[i].sums(), context.grid.config().data_shards,
+                        ScatteredSum::Rows{buffer.starts(), own_slice(buffer)}, scratch_, "gradients over data ranks");
+}
+
+void Gradients::advance(bool wait) {
+  if (leaving_.empty()) return;
+  const Aside aside(model_.context().backend);
+  while (!leaving_.empty() && leaving_.front().advance(wait)) leaving_.pop_front();
 }
 
 double Gradients::finish_step() {
-  sum_over_data();
+  advance(true);
+  model_.context().backend.join_aside();
+  scratch_.reset();
   sum_tied_uses();
   return global_norm();
 }
 
 TensorView Gradients::own_slice(const ParameterBuffer& buffer) const {
   return buffer.gradients().slice(0, buffer.own_start(), buffer.own_elements());
-}
-
-void Gradients::sum_over_data() {
-  const ModelContext& context = model_.context();
-  for (std::size_t i = 0; i < sums_.size(); ++i) {
-    const ParameterBuffer& buffer = *model_.buffers()[i];
-    ordered_reduce_scatter_rows(context.backend, context.grid.data(), sums_[i].sums(),
-                                context.grid.config().data_shards, buffer.starts(), own_slice(buffer),
-                                "gradients over data ranks");
-  }
 }
 
 void Gradients::sum_tied_uses() {
@@ -77,35 +89,49 @@ void Gradients::sum_tied_uses() {
   context.backend.add(own, received, own);  // a sum of two has no order
 }
 
-void Gradients::add_unit_squares(const ParameterBuffer& buffer, std::vector<double>& unit_squares) {
+// All but the tied output, which has the same sum as the input, with the place of each one's first block in one count.
+Gradients::Counted Gradients::counted() const {
+  Counted counted;
+  for (const auto& buffer : model_.buffers()) {
+    if (buffer.get() == model_.tied_output()) continue;
+    counted.buffers.emplace_back(buffer.get(), counted.blocks);
+    counted.blocks += buffer->blocks();
+  }
+  return counted;
+}
+
+std::vector<double> Gradients::block_squares(const Counted& counted) {
   const ModelContext& context = model_.context();
-  if (buffer.own_elements() == 0 && context.grid.data().size() == 1) return;
-  std::vector<double> block_squares(static_cast<std::size_t>(buffer.blocks()), 0.0);
-  const TensorView gradient = own_slice(buffer);
-  for (const OwnedPart& part : buffer.own_parts()) {
-    const ParameterUnit& unit = *part.unit;
-    const std::int64_t blocks = (part.rows + unit.block_rows - 1) / unit.block_rows;
-    const Tensor squares(context.backend, DType::f64, {blocks});
-    context.backend.sum_of_squares(gradient.slice(0, part.offset, part.elements()), unit.block_rows * unit.columns,
-                                   squares);
-    context.backend.download(squares, block_squares.data() + unit.first_block + part.first_row / unit.block_rows);
-  }
-  context.grid.data().all_merge(block_squares, "squares of gradient blocks");
-  if (context.grid.data_rank() != 0) return;
-  for (const ParameterUnit& unit : buffer.units()) {
-    if (!unit.parameter->is_sharded() && context.grid.tensor_rank() != 0) continue;
-    double sum = 0;
-    for (std::int64_t block = 0; block < unit.blocks(); ++block)
-      sum += block_squares[static_cast<std::size_t>(unit.first_block + block)];
-    unit_squares[static_cast<std::size_t>(model_.unit_index(unit))] = sum;
-  }
+  const Tensor squares(context.backend, DType::f64, {counted.blocks});
+  context.backend.fill(squares, 0.0);
+  for (const auto& [buffer, first] : counted.buffers)
+    for (const OwnedPart& part : buffer->own_parts()) {
+      const ParameterUnit& unit = *part.unit;
+      const std::int64_t blocks = (part.rows + unit.block_rows - 1) / unit.block_rows;
+      const std::int64_t place = first + unit.first_block + part.first_row / unit.block_rows;
+      context.backend.sum_of_squares(own_slice(*buffer).slice(0, part.offset, part.elements()),
+                                     unit.block_rows * unit.columns, squares.view().slice(0, place, blocks));
+    }
+  std::vector<double> all(static_cast<std::size_t>(counted.blocks));
+  context.backend.download(squares, all.data());
+  context.grid.data().all_merge(all, "squares of gradient blocks");
+  return all;
 }
 
 double Gradients::global_norm() {
+  const ProcessGrid& grid = model_.context().grid;
+  const Counted here = counted();
+  const std::vector<double> squares = block_squares(here);
   std::vector<double> unit_squares(static_cast<std::size_t>(model_.unit_count()), 0.0);
-  for (const auto& buffer : model_.buffers())
-    if (buffer.get() != model_.tied_output()) add_unit_squares(*buffer, unit_squares);
-  model_.context().grid.world().all_merge(unit_squares, "squares of gradients");
+  for (const auto& [buffer, first] : here.buffers)
+    for (const ParameterUnit& unit : buffer->units()) {
+      if (grid.data_rank() != 0 || (!unit.parameter->is_sharded() && grid.tensor_rank() != 0)) continue;
+      double sum = 0;
+      for (std::int64_t block = 0; block < unit.blocks(); ++block)
+        sum += squares[static_cast<std::size_t>(first + unit.first_block + block)];
+      unit_squares[static_cast<std::size_t>(model_.unit_index(unit))] = sum;
+    }
+  grid.world().all_merge(unit_squares, "squares of gradients");
   double sum = 0;
   for (const double square : unit_squares) sum += square;
   return std::sqrt(sum);

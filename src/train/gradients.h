@@ -3,9 +3,14 @@
 // Micro-batches of a data shard add up one after the other in the model's gradient buffers; data shards add up in the
 // fixed tree, first those of this rank, then over grid.data(), which leaves each data rank its own slice; the two uses
 // of a tied embedding come last. The global norm adds up squares in double: block by block, unit by unit.
+//
+// A part's gradients leave for the other data ranks as soon as its last data shard is through, beside the backward of
+// the parts below it.
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <utility>
 #include <vector>
 
 #include "model/model.h"
@@ -18,24 +23,33 @@ class Gradients {
   explicit Gradients(Model& model);
 
   void begin_step();
-  // The last micro-batch of a data shard went back through the chunk. Collective over grid.tensor().
-  void finish_shard(int chunk);
-  // All data shards are in: sums over grid.data(), exchanges tied gradients over grid.pipeline() and returns the global
-  // norm, the same on every rank. Collective over the world.
+  // The last micro-batch of a data shard went back through a part of the chunk's stage. Collective over grid.tensor()
+  // and grid.data().
+  void finish_shard(int chunk, int part);
+  // All data shards are in: waits for the sums over grid.data(), exchanges tied gradients over grid.pipeline() and
+  // returns the global norm, the same on every rank. Collective over the world.
   double finish_step();
 
   // f32 [own elements] of a buffer that owns its values; valid until the next begin_step.
   TensorView own_slice(const ParameterBuffer& buffer) const;
 
  private:
-  void sum_over_data();
+  void leave(std::size_t buffer);
+  void advance(bool wait);
   void sum_tied_uses();
   double global_norm();
-  void add_unit_squares(const ParameterBuffer& buffer, std::vector<double>& unit_squares);
+  struct Counted {
+    std::vector<std::pair<const ParameterBuffer*, std::int64_t>> buffers;
+    std::int64_t blocks = 0;
+  };
+  Counted counted() const;
+  std::vector<double> block_squares(const Counted& counted);
 
   Model& model_;
-  std::vector<TreeSum> sums_;     // one a buffer, in the model's order
-  std::vector<int> shards_left_;  // one a chunk: data shards that are not finished
+  std::vector<TreeSum> sums_;  // one a buffer, in the model's order
+  std::int64_t scratch_elements_ = 0;
+  Tensor scratch_;                    // f32, of the sums below, while there are some
+  std::deque<ScatteredSum> leaving_;  // over data ranks, in the order in which they go on
 };
 
 }  // namespace coxswain

@@ -26,6 +26,7 @@ MasterWeights::MasterWeights(Model& model) : model_(model) {
 }
 
 void MasterWeights::initialise(std::uint64_t seed) {
+  model_.await_values();
   for (const Slice& slice : slices_) {
     model_.context().backend.fill(slice.values, 0.0);
     for (const OwnedPart& part : slice.buffer->own_parts())
@@ -35,6 +36,7 @@ void MasterWeights::initialise(std::uint64_t seed) {
 }
 
 void MasterWeights::visit(Archive& archive) {
+  if (archive.reading()) model_.await_values();
   for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, "model", slice.values, archive);
   if (archive.reading()) round();
 }
@@ -44,12 +46,14 @@ void MasterWeights::load(Archive& archive, ScalarHead head) {
     return head == ScalarHead::required || !parameter.name.starts_with(kScorePrefix) ||
            archive.has("model/" + parameter.name);
   };
+  model_.await_values();
   for (const Slice& slice : slices_) visit_parts(model_, *slice.buffer, "model", slice.values, archive, wants);
   round();
 }
 
 void MasterWeights::edit(const std::string& parameter, const std::function<void(std::span<float>)>& change) {
   Backend& backend = model_.context().backend;
+  model_.await_values();
   for (const Slice& slice : slices_)
     for (const OwnedPart& part : slice.buffer->own_parts()) {
       if (part.unit->parameter->name != parameter) continue;
@@ -63,21 +67,18 @@ void MasterWeights::edit(const std::string& parameter, const std::function<void(
 }
 
 void MasterWeights::round() {
-  for (const Slice& slice : slices_)
+  for (const Slice& slice : slices_) {
     if (slice.memory) model_.context().backend.copy(slice.values, slice.working(0, slice.buffer->own_elements()));
-  gather();
+    gather_values(model_, *slice.buffer);
+  }
+  model_.await_values();
 }
 
-void MasterWeights::gather() {
-  for (const Slice& slice : slices_) gather_values(model_, *slice.buffer);
-}
-
-void gather_values(const Model& model, const ParameterBuffer& buffer) {
+void gather_values(const Model& model, ParameterBuffer& buffer) {
   std::vector<std::int64_t> counts;
   for (std::size_t rank = 0; rank + 1 < buffer.starts().size(); ++rank)
     counts.push_back(buffer.starts()[rank + 1] - buffer.starts()[rank]);
-  const TensorView own = buffer.values().slice(0, buffer.own_start(), buffer.own_elements());
-  model.context().grid.data().all_gather_rows(own, buffer.values(), counts, "updated weights");
+  buffer.expect_values(model.context().grid.data().begin_all_gather_rows(buffer.values(), counts, "updated weights"));
 }
 
 void visit_parts(const Model& model, const ParameterBuffer& buffer, const std::string& prefix, TensorView memory,

@@ -34,7 +34,6 @@ class MasterWeights {
   void load(Archive& archive, ScalarHead head = ScalarHead::may_be_missing);
   // Changes a small replicated parameter on the host, the same way on every rank that holds it; elsewhere does nothing.
   void edit(const std::string& parameter, const std::function<void(std::span<float>)>& change);
-  void gather();  // hands this rank's new working values to the other data ranks
 
  private:
   void round();  // masters -> working values of this rank's slices, and gather
@@ -43,8 +42,9 @@ class MasterWeights {
   std::vector<Slice> slices_;
 };
 
-// Hands this rank's new working values of a buffer to the other data ranks.
-void gather_values(const Model& model, const ParameterBuffer& buffer);
+// Begins to hand this rank's new working values of a buffer to the other data ranks, and to take theirs: see
+// Model::await_values.
+void gather_values(const Model& model, ParameterBuffer& buffer);
 
 // Shows the archive this rank's parts of `memory`, which is laid out like the slice: boxes of "prefix/NAME". Padding is
 // left out; of copies (replicated parameters, tied embeddings) one is written and all are read.

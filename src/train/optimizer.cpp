@@ -30,6 +30,7 @@ void Optimizer::step(const Gradients& gradients, double learning_rate, double gr
   op.step.epsilon = static_cast<float>(config_.epsilon);
   op.step.gradient_scale = static_cast<float>(gradient_scale);
   op.step.step = updates_;
+  model_.await_values();  // of the update before
   for (std::size_t i = 0; i < moments_.size(); ++i) {
     const MasterWeights::Slice& slice = weights_.slices()[i];
     const TensorView gradient = gradients.own_slice(*slice.buffer);
@@ -42,8 +43,8 @@ void Optimizer::step(const Gradients& gradients, double learning_rate, double gr
       op.step.weight_decay = part.unit->parameter->decay ? static_cast<float>(config_.weight_decay) : 0.0f;
       model_.context().backend.adamw(op);
     }
+    gather_values(model_, *slice.buffer);
   }
-  weights_.gather();
 }
 
 void Optimizer::visit(Archive& archive) {

@@ -1,7 +1,7 @@
 // AdamW with decoupled decay (Loshchilov & Hutter 2019) over FP32 masters, its state spread over data ranks (ZeRO-1).
 //
-// Each data rank updates its own slice of every parameter buffer and gathers the new working values from the others.
-// Collective over grid.data().
+// Each data rank updates its own slice of every parameter buffer and gathers the new working values from the others,
+// beside what follows. Collective over grid.data().
 #pragma once
 
 #include <cstdint>

@@ -47,12 +47,13 @@ void Pipeline::forward(const Work& work, const PipelineTask& task, std::optional
   if (!stage.is_last()) depart(task.kind, here + 1, task.micro_batch, std::move(x));
 }
 
-void Pipeline::backward(const PipelineTask& task, TensorView output_gradient, Stage::Saved& saved) {
+void Pipeline::backward(const PipelineTask& task, TensorView output_gradient, Stage::Saved& saved,
+                        const Stage::PartHook& finished) {
   Stage& stage = model_.stage(task.chunk);
   const int here = global_stage(task.chunk);
   Tensor dy;
   if (!stage.is_last()) dy = arrive(task.kind, here, task.micro_batch, saved.batch.rows());
-  Tensor dx = stage.backward(std::move(dy), output_gradient, saved);
+  Tensor dx = stage.backward(std::move(dy), output_gradient, saved, finished);
   if (!stage.is_first()) depart(task.kind, here - 1, task.micro_batch, std::move(dx));
   saved = Stage::Saved();
 }

@@ -20,8 +20,9 @@ class Pipeline {
   const std::vector<PipelineTask>& schedule(int micro_batches);  // this rank's list, made once for each number
   // recompute: what backward will find; nothing: there will be no backward, and only the head's results are kept.
   void forward(const Work& work, const PipelineTask& task, std::optional<Recompute> recompute, Stage::Saved& saved);
-  // output_gradient f32 [m], on the last stage. Empties saved.
-  void backward(const PipelineTask& task, TensorView output_gradient, Stage::Saved& saved);
+  // output_gradient f32 [m], on the last stage. Empties saved. finished: see Stage::backward.
+  void backward(const PipelineTask& task, TensorView output_gradient, Stage::Saved& saved,
+                const Stage::PartHook& finished);
   void finish();  // until all that was sent has left
 
  private:

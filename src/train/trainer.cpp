@@ -30,8 +30,8 @@ StepResult Trainer::step(std::span<const GlobalBatch> parts, double learning_rat
   gradients_.begin_step();
   run(work);
   StepResult result;
-  add_up_terms(work, result);
   result.gradient_norm = gradients_.finish_step();
+  add_up_terms(work, result);  // after all that the device is asked for: nothing waits for it twice
   result.updated = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
   if (!result.updated) return result;
   const double clip = optimizer_config_.clip_norm;
@@ -54,9 +54,10 @@ void Trainer::run(const Work& work) {
       pipeline_.forward(work, task, recompute_, saved);
       if (model_.stage(task.chunk).is_last()) judge(work, task.micro_batch, saved);
     } else {
-      pipeline_.backward(task, output_gradients_[index], saved);
+      Stage::PartHook finished;
+      if (work.items[index].ends_shard) finished = [&](int part) { gradients_.finish_shard(task.chunk, part); };
+      pipeline_.backward(task, output_gradients_[index], saved, finished);
       if (model_.stage(task.chunk).is_last()) output_gradients_[index].reset();
-      if (work.items[index].ends_shard) gradients_.finish_shard(task.chunk);
     }
   }
   pipeline_.finish();

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Breaks the CUDA kernels one line at a time and runs tests/kernels/agreement_test.cpp on the emulated GPU: every mutant must
-be caught, by a difference from the CPU, by bits that depend on the order, or by a report of the emulation.
+"""Breaks the CUDA kernels one line at a time and runs tests/kernels/agreement_test.cpp (transfers: upload_test.cpp and
+download_test.cpp) on the emulated GPU: every mutant must be caught, by a difference from the CPU, by bits that depend on
+the order, or by a report of the emulation.
 
 usage: mutants.py BUILD [WORD ...]   all mutants, or those whose file or text has a WORD; BUILD: a folder of preset `release`
        mutants.py BUILD --some       four of them, others with every commit: what continuous integration runs
@@ -18,8 +19,10 @@ import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SOME = 4
-# Names of the tests in agreement_test.cpp.
-TESTS = {"layers": "OfLayers", "attention": "OfAttentionAndDecoding", "losses": "OfLosses", "memory": "OfMemoryAndUpdates"}
+# The program, and the tests of it.
+TESTS = {"layers": ("agreement", "Agreement.OfLayers"), "attention": ("agreement", "Agreement.OfAttentionAndDecoding"),
+         "losses": ("agreement", "Agreement.OfLosses"), "memory": ("agreement", "Agreement.OfMemoryAndUpdates"),
+         "uploads": ("upload", "*"), "downloads": ("download", "*")}
 # file (": NAME": a header, with the source that uses it), text, what takes its first place, test that must fail.
 MUTANTS = [
     ("common.cuh: norm", "  __syncthreads();  // the last call's values may still be read\n", "", "layers"),
@@ -27,13 +30,17 @@ MUTANTS = [
      "of_warps[thread / kWarp] = value;", "layers"),
     ("common.cuh: norm", "warp < warps; ++warp", "warp + 1 < warps; ++warp", "layers"),
     ("common.cuh: norm", "distance = kWarp / 2; distance > 0", "distance = kWarp / 2; distance > 1", "layers"),
-    ("common.cuh: norm", "kWarp + threadIdx.x] = sum;\n  __syncthreads();", "kWarp + threadIdx.x] = sum;", "layers"),
+    ("column_sums.cuh: norm", "= sums[i / width][i % width];\n  __syncthreads();", "= sums[i / width][i % width];", "layers"),
+    ("column_sums.cuh: norm", "lane < kSumLanes; ++lane", "lane + 1 < kSumLanes; ++lane", "layers"),
+    ("column_sums.cuh: norm", "columns % kWidth == 0 && rows_are_wide", "rows_are_wide", "layers"),
+    ("column_sums.cuh: reduce", "blockIdx.y} * rows_in_block;", "blockIdx.y} * (rows_in_block - 1);", "layers"),
+    ("column_sums.cuh: norm", "std::int64_t{sum} * blocks * columns, blocks", "std::int64_t{sum} * columns, blocks", "layers"),
     ("common.cuh: rotary", "i < count; i += step", "i <= count; i += step", "layers"),
     ("strips.cuh: optimizer", "if (first + width <= columns) {", "if (first < columns) {", "memory"),
     ("strips.cuh: optimizer", "if (reinterpret_cast<std::uintptr_t>(view.data) % 16 != 0) return false;", "", "memory"),
     ("strips.cuh: norm", "c < n && c < first + kWidth", "c < n && c <= first + kWidth", "layers"),
     ("residual.cuh: dropout", "place == 2 ? words[2]", "place == 2 ? words[1]", "layers"),
-    ("common.cuh: reduce", "if (threadIdx.y > 0 || column >= columns) return;", "if (threadIdx.y > 0) return;", "layers"),
+    ("column_sums.cuh: reduce", "if (threadIdx.y > 0 || column >= columns) return;", "if (threadIdx.y > 0) return;", "layers"),
     ("norm.cu", "(values[i] - mean) * (values[i] - mean)", "values[i] * values[i]", "layers"),
     ("strips.cuh: dropout", "(i - row * across) * width;", "(i - row * across + 1) * width;", "layers"),
     ("norm.cu", "op.stats[2 * row + 1] = inverse", "op.stats[2 * row + 2] = inverse", "layers"),
@@ -112,8 +119,11 @@ MUTANTS = [
     ("gemm.cu", "AUX_LD, leading_of(finish.before)", "AUX_LD, leading_of(finish.before) + 8", "layers"),
     ("linear.cu", "finish.kind = Gemm::Finish::Kind::gelu, finish.before = y", "finish.before = y", "layers"),
     ("embedding.cu", "first + lane < op.count && ", "", "layers"),
-    ("embedding.cu", "found &= found - 1", "found = 0", "layers"),
+    ("embedding.cu", "last - 1 - lane", "last - lane", "layers"),
+    ("embedding.cu", "op.begins[place] = found == 0", "op.begins[place] = 1", "layers"),
+    ("embedding.cu", "first + __ffs(static_cast<int>(found)) - 1", "first + __ffs(static_cast<int>(found)) % 32", "layers"),
     ("cross_entropy.cu", "stats[3 * row + 2] =", "stats[3 * row + 3] =", "losses"),
+    ("strips.cuh: cross_entropy", "first + kWidth <= n)", "first < n)", "losses"),
     ("cross_entropy.cu", "c + i < op.valid ? slope", "c + i <= op.valid ? slope", "losses"),
     ("row_linear.cu", "if (first + i < op.m) sums[i]", "sums[i]", "attention"),
     ("linear.cu", "strip_of<width>(bias, c)", "strip_of<width>(bias, 0)", "layers"),
@@ -143,8 +153,22 @@ MUTANTS = [
     ("sample.cu", "if (partner > i)", "if (partner >= 0)", "losses"),
     ("reduce.cu", "  length = length < block - in_block ? length : block - in_block;\n", "", "memory"),
     ("reduce.cu", "piece < pieces_in_block; ++piece", "piece + 1 < pieces_in_block; ++piece", "memory"),
-    ("cuda_backend.cu", "dim = rank - 1; dim > 0", "dim = rank - 1; dim > 1", "memory"),
-    ("cuda_backend.cu", "cudaMemcpyHostToDevice, stream())", "cudaMemcpyHostToDevice, nullptr)", "memory"),
+    ("copy.cu", "dim = outer_count_ - 1; dim >= 0", "dim = outer_count_ - 1; dim > 0", "memory"),
+    ("copy.cu", "inner_.a == dim.extent * dim.a && inner_.b", "inner_.b", "memory"),
+    ("copy.cu", "outer_[dim].a * a_bytes % 16 != 0 || ", "outer_[dim].a * a_bytes < 0 || ", "memory"),
+    ("copy.cu", "inner_.a == 1 && inner_.b == 1", "true", "memory"),
+    ("reduce.cu", "(blocks == 1 || block % kPack<T> == 0) && ", "", "memory"),
+    ("pinned_upload.cu", "cudaMemcpyHostToDevice, work_)", "cudaMemcpyHostToDevice, nullptr)", "uploads"),
+    ("pinned_upload.cu", 'check_cuda(cudaEventSynchronize(next.read), "cudaEventSynchronize");', "", "uploads"),
+    ("pinned_upload.cu", "if (halves_[half_].memory != nullptr) check_cuda(cudaEventRecord(halves_[half_].read, work_)",
+     "if (halves_[half_].memory == nullptr) check_cuda(cudaEventRecord(halves_[half_].read, work_)", "uploads"),
+    ("pinned_upload.cu", "check_cuda(cudaStreamWaitEvent(beside_, asked_, 0), ", "check_cuda(cudaSuccess, ", "uploads"),
+    ("pinned_upload.cu", "check_cuda(cudaStreamWaitEvent(work_, arrived_, 0), ", "check_cuda(cudaSuccess, ", "uploads"),
+    ("pinned_upload.cu", "cudaMemcpyAsync(dst, host, bytes, cudaMemcpyHostToDevice, beside_)",
+     "cudaMemcpyAsync(dst, host, bytes / 2, cudaMemcpyHostToDevice, beside_)", "uploads"),
+    ("pinned_upload.cu", "(halves_[half_].memory) + filled_", "(halves_[half_].memory) + filled_ / 2", "uploads"),
+    ("pinned_download.cu", "check_cuda(cudaStreamWaitEvent(stream_, asked_, 0), ", "check_cuda(cudaSuccess, ", "downloads"),
+    ("pinned_download.cu", "check_cuda(cudaEventSynchronize(before.filled), ", "check_cuda(cudaSuccess, ", "downloads"),
     ("optimizer.cu", "rounded.store(working + first)", "rounded.store(working + first + 1)", "memory"),
     ("random.cu", "[index % 4]", "[index % 2]", "memory"),
 ]
@@ -168,8 +192,8 @@ def compile_mutant(build, source, folder, output):
     return subprocess.run(words, cwd=entry["directory"], capture_output=True, text=True)
 
 
-def link(build, folder, source):
-    target = "emulated_agreement_test"
+def link(build, folder, source, program):
+    target = f"emulated_{program}_test"
     command = next(c for c in reversed(commands_of(build, target)) if target in c)
     command = re.sub(rf"\S*coxswain_cuda_emulated\.dir\S*/{re.escape(source)}\.o", str(folder / "mutant.o"), command)
     command = command.replace(f"-o tests/{target}", f"-o {folder}/mutant")
@@ -191,11 +215,13 @@ def run_mutant(build, folder, name, before, after, test):
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text.replace(before, after, 1))
     source = f"{user}.cu" if user else file
-    for step in (lambda: compile_mutant(build, source, folder, folder / "mutant.o"), lambda: link(build, folder, source)):
+    program, tests = TESTS[test]
+    for step in (lambda: compile_mutant(build, source, folder, folder / "mutant.o"),
+                 lambda: link(build, folder, source, program)):
         ended = step()
         if ended.returncode != 0:
             return False, f"does not compile: {ended.stderr[:500]}"
-    words = [folder / "mutant", "--gtest_brief=1", "--gtest_fail_fast", f"--gtest_filter=Agreement.{TESTS[test]}"]
+    words = [folder / "mutant", "--gtest_brief=1", "--gtest_fail_fast", f"--gtest_filter={tests}"]
     try:
         ended = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit_time, timeout=3600)
     except subprocess.TimeoutExpired:
@@ -216,8 +242,10 @@ def how_it_differs(said):
     case = re.search(r"agreement_test.cpp:\d+: (.*)", said)
     bits = re.search(r"(\S.*) has other bits than in order 0", said)
     value = re.search(r"^(.* \[\d+\]: \S+, the CPU's \S+)", said, re.MULTILINE)
-    what = f"{bits.group(1)}: other bits in another order" if bits else value.group(1) if value else "it fails"
-    return f"{case.group(1) if case else '?'}: {what}"
+    failed = re.search(r"\[  FAILED  \] (\S+)", said)
+    what = (f"{bits.group(1)}: other bits in another order" if bits else value.group(1) if value else
+            f"{failed.group(1)} fails" if failed else "it fails")
+    return f"{case.group(1)}: {what}" if case else what
 
 
 def chosen(words):

@@ -28,9 +28,12 @@ class Phase:
         self.keys = CHAT | SHAPE | SHARDS | {"run.validate_every": 0} | keys
         self.generates = name == "generate"
 
-    def start(self, bench, run, grid, kind):
+    def start(self, bench, run, grid, kind, more=()):
         output = {"generate.output": run.with_suffix(".jsonl")} if self.generates else {}
-        return bench.start(self.deck, grid.ranks, self.keys | keys_of(grid, kind) | {"run.directory": run} | output)
+        if self.name == "ppo" and kind == "cuda":  # weights that come and go change nothing
+            output["ppo.park_models"] = "yes"
+        keys = self.keys | keys_of(grid, kind) | {"run.directory": run} | output | dict(more)
+        return bench.start(self.deck, grid.ranks, keys)
 
     def unlike(self, run, gold):
         if not self.generates:
@@ -79,6 +82,11 @@ def compare(bench, phase):
         runs[kind] = bench.work / f"{phase.name}_{kind}"
         ended = phase.start(bench, runs[kind], ALONE, kind).end()
         must(bench, f"{phase.name} on {kind}", ended)
+    if phase.generates:
+        run = bench.work / f"{phase.name}_without_graphs"
+        must(bench, run.name, phase.start(bench, run, ALONE, "cuda", {"device.graphs": "no"}).end())
+        bench.check(not phase.unlike(run, runs["cuda"]), f"{phase.name}: graphs change the responses")
+        bench.case(f"{phase.name} by operations instead of graphs: the same bytes")
     worst = phase.distance(runs["cuda"], runs["cpu"])
     bench.check(worst <= TOLERANCE, f"{phase.name}: CPU and GPU differ by {worst:.1e}")
     bench.case(f"{phase.name}: largest difference between CPU and GPU {worst:.1e}, {ended.seconds:.1f} s on the GPU")

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/emulation/device_memory.h"
+#include "tests/emulation/graphs.h"
 #include "tests/emulation/schedule.h"
 #include "tests/emulation/streams.h"
 
@@ -100,6 +101,22 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorNotReady:
       return "device not ready";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureMerge:
+      return "operation would result in a merge of separate capture sequences";
+    case cudaErrorStreamCaptureUnmatched:
+      return "capture was not ended in the same stream as it began";
+    case cudaErrorStreamCaptureUnjoined:
+      return "capturing stream has unjoined work";
+    case cudaErrorStreamCaptureIsolation:
+      return "dependency created on uncaptured work in another stream";
+    case cudaErrorCapturedEvent:
+      return "operation not permitted on an event last recorded in a capturing stream";
+    case cudaErrorStreamCaptureWrongThread:
+      return "attempt to terminate a thread-local capture sequence from another thread";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
   }
@@ -138,6 +155,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   const auto lock = lock_device();
+  if (const cudaError_t error = unsafe_call()) return error;
   *memory = allocate(bytes);
   return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
@@ -145,6 +163,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
   const auto lock = lock_device();
+  if (const cudaError_t error = unsafe_call()) return error;
   run_all();
   release(memory);
   return cudaSuccess;
@@ -152,6 +171,7 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
   const auto lock = lock_device();
+  if (const cudaError_t error = unsafe_call()) return error;
   *memory = std::malloc(bytes);
   if (*memory == nullptr) return cudaErrorMemoryAllocation;
   pinned()[*memory] = bytes;
@@ -160,6 +180,7 @@ cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
 
 cudaError_t cudaFreeHost(void* memory) {
   const auto lock = lock_device();
+  if (const cudaError_t error = unsafe_call()) return error;
   run_all();
   if (pinned().erase(memory) == 0 && memory != nullptr) fail("cudaFreeHost of memory that is not pinned");
   std::free(memory);
@@ -167,12 +188,16 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 
 // Memory of the host that is not pinned is read before the call returns, and written before it returns; pinned memory
-// is read and written when the stream gets there.
+// is read and written when the stream gets there. In a capture only pinned memory will do: what CUDA makes of other
+// memory there is nowhere written.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   const auto lock = lock_device();
   if (kind != cudaMemcpyHostToDevice) require_device(from, bytes, "cudaMemcpyAsync");
   if (kind != cudaMemcpyDeviceToHost) require_device(to, bytes, "cudaMemcpyAsync");
-  if (kind == cudaMemcpyHostToDevice && !is_pinned(from)) {
+  const bool pageable =
+      (kind == cudaMemcpyHostToDevice && !is_pinned(from)) || (kind == cudaMemcpyDeviceToHost && !is_pinned(to));
+  if (pageable && is_captured(stream)) return call_outside_of_capture(stream);
+  if (kind == cudaMemcpyHostToDevice && pageable) {
     const auto* start = static_cast<const char*>(from);
     enqueue(stream, [to, staged = std::vector<char>(start, start + bytes)] {
       if (!staged.empty()) std::memcpy(to, staged.data(), staged.size());
@@ -180,7 +205,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     return cudaSuccess;
   }
   enqueue(stream, [=] { std::memmove(to, from, bytes); });
-  return kind == cudaMemcpyDeviceToHost && !is_pinned(to) ? cudaStreamSynchronize(stream) : cudaSuccess;
+  return pageable ? cudaStreamSynchronize(stream) : cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {

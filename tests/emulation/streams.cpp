@@ -1,40 +1,16 @@
 // Streams and events. What is put into a stream runs some time later: when somebody waits for it, or when the random
 // order wants it; streams take turns at random, and keep to their own order and to the events they wait for.
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <deque>
-#include <memory>
-#include <mutex>
-#include <set>
-#include <vector>
-
-#include "tests/emulation/device_memory.h"
-#include "tests/emulation/schedule.h"
 #include "tests/emulation/streams.h"
 
-using Clock = std::chrono::steady_clock;
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
 
-struct CUevent_st {
-  std::uint64_t recorded = 0, reached = 0;  // tickets
-  Clock::time_point time;
-};
-
-namespace cuda_emulation {
-namespace {
-
-struct Work {
-  std::function<bool()> attempt;  // true when it is done
-  const CUevent_st* awaited = nullptr;
-  std::uint64_t ticket = 0;
-};
-
-}  // namespace
-}  // namespace cuda_emulation
-
-struct CUstream_st {
-  std::deque<cuda_emulation::Work> queue;
-};
+#include "tests/emulation/device_memory.h"
+#include "tests/emulation/graphs.h"
+#include "tests/emulation/schedule.h"
+#include "tests/emulation/stream_state.h"
 
 namespace cuda_emulation {
 namespace {
@@ -116,6 +92,14 @@ class Progress {
   std::thread thread_;
 };
 
+void capture(CUstream_st& stream, std::function<void()> work) {
+  std::vector<Node>& nodes = stream.capture->nodes;
+  nodes.push_back({std::move(work), stream.nodes});
+  stream.nodes = {nodes.size() - 1};
+}
+
+}  // namespace
+
 void put(cudaStream_t stream, Work work) {
   if (stream == nullptr || device().streams.count(stream) == 0)
     fail(stream ? "a stream that was destroyed" : "the default stream is not emulated");
@@ -126,8 +110,6 @@ void put(cudaStream_t stream, Work work) {
   const OpenMemory open;
   for (std::uint64_t left = device().waiting >= kMost ? kMost : order()() % 32; left > 0 && step();) --left;
 }
-
-}  // namespace
 
 void DeviceMutex::lock() {
   if (owner_ != std::this_thread::get_id()) mutex_.lock();
@@ -157,6 +139,7 @@ std::unique_lock<DeviceMutex> lock_device() {
 }
 
 void enqueue(cudaStream_t stream, std::function<void()> work) {
+  if (is_captured(stream)) return capture(*stream, std::move(work));
   const auto once = [run = std::move(work)] {
     run();
     return true;
@@ -165,12 +148,32 @@ void enqueue(cudaStream_t stream, std::function<void()> work) {
 }
 
 void enqueue_until_done(cudaStream_t stream, std::function<bool()> attempt) {
+  if (is_captured(stream)) fail("communication in a capture is not emulated");
   static Progress progress;
   put(stream, Work{std::move(attempt), nullptr, 0});
 }
 
 void run_all() {
   run_until([] { return device().waiting == 0; });
+}
+
+// The stream goes on behind an event of a capture, and so takes part in it.
+cudaError_t follow(CUstream_st& stream, const CUevent_st& event) {
+  if (!event.capture->active) return cudaErrorCapturedEvent;
+  if (stream.capture != nullptr && stream.capture != event.capture) {
+    stream.capture->valid = event.capture->valid = false;
+    return cudaErrorStreamCaptureMerge;
+  }
+  if (stream.capture == nullptr) stream.nodes.clear();
+  stream.capture = event.capture;
+  stream.nodes.insert(event.nodes.begin(), event.nodes.end());
+  return cudaSuccess;
+}
+
+void end_capture(Capture& capture) {
+  capture.active = false;
+  for (CUstream_st* stream : device().streams)
+    if (stream->capture == &capture) stream->capture = nullptr;
 }
 
 }  // namespace cuda_emulation
@@ -194,12 +197,18 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const auto lock = lock_device();
+  if (const cudaError_t error = call_outside_of_capture(stream)) return error;
   run_until([stream] { return stream->queue.empty(); });
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const auto lock = lock_device();
+  if (event->capture != nullptr) return follow(*stream, *event);
+  if (is_captured(stream)) {
+    call_outside_of_capture(stream);
+    return cudaErrorStreamCaptureIsolation;
+  }
   put(stream, Work{{}, event, event->recorded});
   return cudaSuccess;
 }
@@ -215,6 +224,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }  // kept: a st
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const auto lock = lock_device();
+  event->capture = stream->capture;
+  if (is_captured(stream)) {
+    event->nodes = stream->nodes;
+    return cudaSuccess;
+  }
   const std::uint64_t ticket = ++event->recorded;
   enqueue(stream, [event, ticket] {
     event->reached = ticket;
@@ -225,6 +239,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const auto lock = lock_device();
+  if (event->capture != nullptr) return cudaErrorCapturedEvent;
   const std::uint64_t ticket = event->recorded;
   run_until([event, ticket] { return event->reached >= ticket; });
   return cudaSuccess;
@@ -232,6 +247,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const auto lock = lock_device();
+  if (event->capture != nullptr) return cudaErrorCapturedEvent;
+  if (const cudaError_t error = unsafe_call()) return error;
   return event->reached >= event->recorded ? cudaSuccess : cudaErrorNotReady;
 }
 

@@ -35,7 +35,7 @@ inline AgreementCase linear_gradient_case(std::int64_t m, std::int64_t n, std::i
   return both_types("gradients of linear " + Shape({m, n, k}).str(), [m, n, k]<class T>(Trial& t) {
     auto dy = t.input<T>({m, n + 1}, 1), w = t.input<T>({n, k}, 2), before = t.input<T>({m, k}, 3, 2.0);
     auto x = t.input<T>({m, k}, 4);
-    auto dw = t.input<float>({n, k}, 5), dbias = t.input<float>({n}, 6);
+    auto dw = t.input<float>({n, k}, 5), dbias = t.input<float>({n}, 6), dbias_of_all = t.input<float>({n + 1}, 7);
     for (const Activation activation : kActivations) {
       Host<T> dx({m, k});
       GradientEpilogue epilogue;
@@ -47,7 +47,9 @@ inline AgreementCase linear_gradient_case(std::int64_t m, std::int64_t n, std::i
     t.backend.linear_weight_gradient(with_gaps(dy, n), x, dw);
     t.backend.bias_gradient(with_gaps(dy, n), dbias);
     t.output("dw", dw);
+    t.backend.bias_gradient(dy, dbias_of_all);  // of dense rows
     t.output("dbias", dbias);
+    t.output("dbias of dense rows", dbias_of_all);
   });
 }
 
@@ -93,6 +95,24 @@ inline AgreementCase norm_gradient_case(NormKind kind, std::int64_t m, std::int6
     t.output("dx", dx);
     t.output("dgamma", dgamma);
     if (kind == NormKind::layer) t.output("dbeta", dbeta);
+  });
+}
+
+// Rows that begin where wide loads may, with a tail behind their last sixteen bytes.
+inline AgreementCase norm_gradient_tail_case(std::int64_t m) {
+  return both_types("norm_gradient with tails " + Shape({m}).str(), [=]<class T>(Trial& t) {
+    auto all = t.input<T>({m, 64}, 1), gamma = t.input<T>({30}, 2);
+    auto dgamma = t.input<float>({30}, 3), dbeta = t.input<float>({30}, 4);
+    Host<float> stats({m, 2});
+    for (std::int64_t row = 0; row < m; ++row) stats[2 * row] = 0.01f, stats[2 * row + 1] = 1.7f;
+    Host<T> dx({m, 30});
+    Backend::NormGradient op;
+    op.x = all.view().slice(1, 0, 30), op.dy = all.view().slice(1, 32, 30), op.dresidual = all.view().slice(1, 34, 30);
+    op.gamma = gamma, op.stats = stats, op.dx = dx, op.dgamma = dgamma, op.dbeta = dbeta;
+    t.backend.norm_gradient(op);
+    t.output("dx", dx);
+    t.output("dgamma", dgamma);
+    t.output("dbeta", dbeta);
   });
 }
 
@@ -168,7 +188,9 @@ inline std::vector<AgreementCase> layer_cases() {
     cases.push_back(norm_gradient_case(kind, 1, 8, false));
     cases.push_back(norm_gradient_case(kind, 257, 33, true));
     cases.push_back(norm_gradient_case(kind, 3, 515, true));
+    cases.push_back(norm_gradient_case(kind, 131, 264, false));  // strips of 16 bytes in several blocks each way
   }
+  cases.push_back(norm_gradient_tail_case(3));
   cases.push_back(residual_case(3, 7, 0.25f));
   cases.push_back(residual_case(2, 261, 0));
   cases.push_back(residual_case(4, 264, 0.25f));  // rows that move sixteen bytes at a time
@@ -177,6 +199,7 @@ inline std::vector<AgreementCase> layer_cases() {
   cases.push_back(rotary_case(1, 3, 2, 80));
   cases.push_back(embedding_case(1, 20, 8));
   cases.push_back(embedding_case(67, 20, 33));
+  cases.push_back(embedding_case(64, 20, 40));
   return cases;
 }
 

@@ -125,13 +125,15 @@ inline AgreementCase sample_case(std::int64_t m, std::int64_t shards, std::int64
 inline std::vector<AgreementCase> loss_cases() {
   std::vector<AgreementCase> cases;
   for (const auto& [m, columns, padding] :
-       {std::tuple(1, 3, 1), std::tuple(7, 257, 7), std::tuple(3, 1030, 5), std::tuple(2, 96, 7)})
+       {std::tuple(1, 3, 1), std::tuple(7, 257, 7), std::tuple(3, 1030, 5), std::tuple(2, 96, 7),
+        std::tuple(1, 2056, 3)})  // the last two in strips of 16 bytes, with a tail
     cases.push_back(cross_entropy_case(m, columns, padding));
   for (const std::int64_t rows : {1, 257, 600}) cases.push_back(token_losses_case(rows));
   cases.push_back(ranking_case(1, 2));
   cases.push_back(ranking_case(300, 5));
   cases.push_back(scalar_projection_case(1, 1));
   cases.push_back(scalar_projection_case(259, 35));
+  cases.push_back(scalar_projection_case(70, 264));
   cases.push_back(sample_case(1, 1, 1, 1));
   cases.push_back(sample_case(5, 2, 40, 77));
   cases.push_back(sample_case(3, 2, 700, 1300));

@@ -21,6 +21,35 @@ inline AgreementCase copy_case(std::int64_t rows, std::int64_t columns) {
   });
 }
 
+// Dimensions that cannot be joined, in rows of `length` elements, which `gap` elements keep apart; and turned about.
+inline AgreementCase strided_case(std::int64_t length, std::int64_t gap) {
+  return both_types("copy and fill of strides, " + Shape({length, gap}).str(), [=]<class T>(Trial& t) {
+    auto all = t.input<T>({3, 5, length + 2 * gap}, 1);
+    Host<T> dense({3, 3, length}), gaps({3, 4, length + gap}), filled({3, 5, length + gap}), turned({5, 3}),
+        column({22, 3});
+    Host<float> converted({3, 3, length});
+    const TensorView part = all.view().slice(1, 1, 3).slice(2, gap, length);
+    t.backend.copy(part, dense);
+    t.backend.copy(part, gaps.view().slice(1, 0, 3).slice(2, gap, length));
+    t.backend.copy(part, converted);
+    t.backend.fill(filled.view().slice(1, 1, 3).slice(2, gap, length), 0.5);
+    TensorView across(all.view().data, all.view().dtype, {5, 3});
+    across.strides[0] = all.view().strides[1], across.strides[1] = all.view().strides[0];
+    t.backend.copy(across, turned);
+    auto uneven = t.input<T>({3, 10}, 2);  // its first row begins where wide loads may, the second one does not
+    Host<T> even({3, 8});
+    t.backend.copy(uneven.view().slice(1, 0, 8), even);
+    t.backend.fill(column.view().slice(1, 0, 1), 0.5);  // begins where wide stores may
+    t.output("dense", dense);
+    t.output("with gaps", gaps);
+    t.output("converted", converted);
+    t.output("filled", filled);
+    t.output("turned", turned);
+    t.output("column", column);
+    t.output("even", even);
+  });
+}
+
 inline AgreementCase add_case(std::int64_t n) {
   return both_types("add " + std::to_string(n), [n]<class T>(Trial& t) {
     auto a = t.input<T>({n}, 1), b = t.input<T>({n}, 2);
@@ -84,6 +113,10 @@ inline std::vector<AgreementCase> memory_cases() {
   std::vector<AgreementCase> cases;
   cases.push_back(copy_case(1, 1));
   cases.push_back(copy_case(5, 67));
+  cases.push_back(strided_case(7, 1));
+  cases.push_back(strided_case(72, 8));  // strips of 16 bytes
+  cases.push_back(sums_case(33004, 16640));
+  cases.push_back(sums_case(1040, 250));
   for (const std::int64_t n : {1, 7, 1027, 1036, 1040}) {  // the last two move sixteen bytes at a time
     cases.push_back(add_case(n));
     cases.push_back(sums_case(n, 256));

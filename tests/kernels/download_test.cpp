@@ -1,4 +1,4 @@
-// Downloads beside other work: they see what was asked for before them, and nothing of what comes after.
+// Transfers beside other work. Downloads: they see what was asked for before them, and nothing of what comes after.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -66,6 +66,25 @@ TEST(DownloadAside, ManyOnesBetweenOtherWork) {
     backend->finish_downloads();
     for (std::size_t i = 0; i < hosts.size(); ++i)
       EXPECT_EQ(std::count(hosts[i].begin(), hosts[i].end(), static_cast<float>(i)), 1001) << i;
+  });
+}
+
+// More of them than the ring of pinned memory has pieces, one behind the other while the device is at work, from memory
+// that is changed at once.
+TEST(Upload, ManySmallOnesKeepWhatTheyWereGiven) {
+  on_one_and_two_threads([](int) {
+    const auto backend = make_backend();
+    std::vector<Floats> tensors;
+    std::vector<float> host(1001);
+    for (int i = 0; i < 50; ++i) {
+      tensors.emplace_back(*backend, 1001);
+      std::fill(host.begin(), host.end(), static_cast<float>(i));
+      backend->upload(host.data(), tensors.back());
+    }
+    for (int i = 0; i < 50; ++i) {
+      backend->download(tensors[static_cast<std::size_t>(i)], host.data());
+      EXPECT_EQ(std::count(host.begin(), host.end(), static_cast<float>(i)), 1001) << i;
+    }
   });
 }
 

@@ -3,13 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "late_communicator.h"
 #include "mpi_test.h"
 #include "parallel/tree_sum.h"
 #include "tensor/tensor.h"
@@ -176,6 +179,49 @@ TEST(OrderedReduce, TakesTheSumsOfATreeSum) {
       ordered_reduce_scatter_rows(bench.backend(), world(), sum.sums(), leaves, starts, own, "gradients");
       bench.expect_rows(expected, start * 25, own, std::to_string(local) + " shards a rank");
     }
+  }
+}
+
+// Sums that go on one after the other beside other work, with messages that come late, in one scratch.
+TEST(OrderedReduce, SumsInPiecesAreTheSame) {
+  Bench bench;
+  LateCommunicator late(world());
+  const int size = world().size(), rank = world().rank(), leaves = 2 * size;
+  std::vector<Tensor> partials;
+  std::vector<std::vector<std::int64_t>> starts;
+  std::int64_t elements = 0;
+  for (const int rows : {40, 7, 1, 301}) {
+    partials.push_back(bench.leaves<float>(leaves, {rows}));
+    starts.emplace_back();
+    for (int r = 0; r <= size; ++r) starts.back().push_back(rows * r / size);
+    elements = std::max(elements, ScatteredSum::scratch_elements(late, leaves, starts.back()));
+  }
+  const Tensor scratch(bench.backend(), DType::f32, {elements});
+  std::deque<ScatteredSum> under_way;
+  const auto me = static_cast<std::size_t>(rank);
+  const auto own = [&](std::size_t i) {
+    return partials[i][1].slice(0, starts[i][me], starts[i][me + 1] - starts[i][me]);
+  };
+  for (std::size_t i = 0; i < partials.size(); ++i) {
+    std::vector<NodeSum> sums;
+    for (const TreeNode node : reduce_local(bench.backend(), partials[i], 2 * rank, leaves))
+      sums.push_back({node, partials[i][node.first - 2 * rank]});
+    under_way.emplace_back(bench.backend(), late, sums, leaves, ScatteredSum::Rows{starts[i], own(i)}, scratch.view(),
+                           "pieces");
+    for (int times = 0; times < 3 * rank && !under_way.empty(); ++times)
+      if (under_way.front().advance(false)) under_way.pop_front();
+  }
+  while (!under_way.empty()) {
+    EXPECT_TRUE(under_way.front().advance(true));
+    under_way.pop_front();
+  }
+  for (std::size_t i = 0; i < partials.size(); ++i) {
+    const auto expected = serial_tree<float>(0, leaves, static_cast<std::size_t>(starts[i].back()));
+    bench.expect_rows(expected, starts[i][me], own(i), "sum " + std::to_string(i));
+  }
+  if (size > 1) {
+    const ScatteredSum::Rows rows{starts[0], own(0)};
+    EXPECT_THROW(ScatteredSum(bench.backend(), late, {}, leaves, rows, TensorView(), "pieces"), Error);
   }
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A build without the CUDA toolkit: it configures and says what it leaves out, its program names the reason, and a build that
-# asks for CUDA without nvcc is refused with what to do.   cuda_left_out.sh FOLDER PROGRAM
+# asks for CUDA without nvcc is refused with what to do. The same of NCCL in a build with the toolkit, where there is one.
+# cuda_left_out.sh FOLDER PROGRAM
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=$1 program=$2
@@ -23,6 +24,18 @@ if without_cuda asked -DCOXSWAIN_TESTS=OFF -DCOXSWAIN_CUDA=ON -DCMAKE_CUDA_COMPI
 fi
 expect 'CUDA compiler (nvcc) is missing' "$folder/asked.txt"
 
+if [ -x /usr/local/cuda/bin/nvcc ]; then
+  without_cuda no_nccl -DCOXSWAIN_TESTS=OFF -DCOXSWAIN_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=90a -DNCCL__nccl_INCLUDE_DIR= ||
+    { cat "$folder/no_nccl.txt"; exit 1; }
+  expect 'Without NCCL: between GPUs tensors travel through memory of the host' "$folder/no_nccl.txt"
+  grep -q 'src/parallel/nccl_left_out.cpp' "$folder/no_nccl/build.ninja" || { echo "nothing stands in for NCCL"; exit 1; }
+  ! grep -q 'nccl_channel\|libnccl' "$folder/no_nccl/build.ninja" || { echo "a source wants NCCL without it"; exit 1; }
+fi
+
+code=0
+"$program" inputs/benchmark/small.ini --check --device.communication=nccl >"$folder/nccl.txt" 2>&1 || code=$?
+[ $code = 64 ] || { echo "device.communication = nccl: code $code"; cat "$folder/nccl.txt"; exit 1; }
+expect 'this build has no NCCL; use staged or auto' "$folder/nccl.txt"
 code=0
 "$program" inputs/benchmark/small.ini --device.kind=cuda --run.directory="$folder/run" >"$folder/run.txt" 2>&1 || code=$?
 [ $code = 64 ] || { echo "device.kind = cuda: code $code"; cat "$folder/run.txt"; exit 1; }

@@ -108,6 +108,32 @@ TEST(Parking, TwiceIsAsGoodAsOnce) {
   EXPECT_EQ(subject.outputs(), before);
 }
 
+// What was not changed comes back from where it was: nothing comes down.
+TEST(Parking, UnchangedWeightsDoNotTravelToTheHostAgain) {
+  Subject subject(model_of(true, Precision::bf16), 1, ModelUse::inference);
+  const std::vector<float> before = subject.outputs();
+  subject.parked->park();
+  subject.parked->unpark();
+  subject.backend->reset_costs();
+  subject.parked->park(false);
+  const std::vector<Tensor> others = subject.others();
+  EXPECT_EQ(subject.backend->costs().count("download"), 0u);
+  subject.parked->begin_unpark();
+  subject.parked->unpark();
+  EXPECT_EQ(subject.outputs(), before);
+}
+
+TEST(Parking, ChangedWeightsComeBackChanged) {
+  Subject subject(model_of(true, Precision::fp32), 1, ModelUse::training);
+  subject.parked->park();
+  subject.parked->unpark();
+  MasterWeights(*subject.parked).initialise(4);
+  const std::vector<float> before = subject.outputs();
+  subject.parked->park();
+  subject.parked->unpark();
+  EXPECT_EQ(subject.outputs(), before);
+}
+
 // Gradients stay where they are, and point at the same parameters.
 TEST(Parking, LeavesGradientsAlone) {
   Subject subject(model_of(true, Precision::fp32), 2, ModelUse::training);

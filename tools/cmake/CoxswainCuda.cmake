@@ -51,8 +51,9 @@ elseif(COXSWAIN_CUDA)
   if(COXSWAIN_HAS_NCCL)
     message(STATUS "NCCL: ${NCCL__nccl_LIBRARY}")
   else()
-    message(STATUS "Without NCCL: between GPUs tensors travel through memory of the host, slowly. Debian/Ubuntu (NVIDIA's "
-                   "repository): apt-get install libnccl-dev   Spack: spack install nccl")
+    message(STATUS "Without NCCL: between GPUs tensors travel through memory of the host, slowly, and device.communication "
+                   "= nccl will be refused. Debian/Ubuntu (NVIDIA's repository): apt-get install libnccl-dev   Spack: "
+                   "spack install nccl")
   endif()
 elseif(COXSWAIN_EMULATED)
   set_source_files_properties(${COXSWAIN_CUDA_SOURCES} PROPERTIES LANGUAGE CXX)

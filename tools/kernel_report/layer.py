@@ -53,7 +53,7 @@ def product(name, part, m, n, k, accumulates=False, more=0):
 
 
 def column_sums(pattern, rows, columns, loads):
-    return (Work(f"column_sums_kernel<float, {pattern}>", rows * columns, loads, 0),)
+    return (Work(f"column_sums_kernel<8, {pattern}>", rows * columns, loads, 0),)
 
 
 def operations():
@@ -61,7 +61,7 @@ def operations():
     attention = 2 * TOKENS * HEADS * HEAD
     norm = Work("residual_norm_kernel<bf16, true>", stream, 6, 4)
     backward = Work("norm_gradient_kernel<bf16, true>", stream, 8, 2)
-    gradients = column_sums("ScaleGradient<bf16>", ROWS, HIDDEN, 4) + column_sums("ShiftGradient<bf16>", ROWS, HIDDEN, 2)
+    gradients = column_sums("NormSums<bf16, 2>", ROWS, HIDDEN, 4)
     return [
         Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
         product("qkv", "forward", TOKENS, QKV, HIDDEN),
@@ -93,14 +93,17 @@ def operations():
 
 
 def hot_patterns():
-    """The layer's kernels, attention with other head sizes, and decoding's."""
+    """The layer's kernels, attention with other head sizes, those before and behind the layers, and decoding's."""
     layer = [work.pattern for operation in operations() for work in operation.kernels]
     for size in (64, 80, 96, 256):
         layer += [f"flash_attention_kernel<{size}, *>", f"flash_key_gradient_kernel<{size}, *>",
                   f"flash_query_gradient_kernel<{size}>"]
+    ends = ["cross_entropy_stats_kernel<bf16, true>", "strips_kernel<8, CrossEntropyGradientElement<bf16>>",
+            "strips_kernel<8, EmbeddingElement<bf16, bf16>>", "strips_kernel<8, EmbeddingGradient<bf16>>",
+            "strips_kernel<8, CopyRows<bf16, bf16>>", "product_sums_kernel<float, true>"]
     decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>", "row_linear_kernel<bf16, bf16, none>",
                 "row_linear_kernel<bf16, bf16, gelu>", "row_linear_kernel<bf16, float, none>"]
-    return sorted(set(layer)) + decoding
+    return sorted(set(layer)) + ends + decoding
 
 
 def main_path(kernel, work):

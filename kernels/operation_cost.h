@@ -1,0 +1,15 @@
+// What one operation has cost.
+#pragma once
+
+#include <cstdint>
+
+namespace coxswain {
+
+struct OperationCost {
+  std::int64_t calls = 0;
+  double flops = 0;    // of matrix products and attention; the others are bound by their traffic and count none
+  double bytes = 0;    // least memory traffic: every operand once
+  double seconds = 0;  // only when timing is on
+};
+
+}  // namespace coxswain

@@ -1,0 +1,134 @@
+// Uploads: after what was asked for before them, seen by what is asked for after them, from memory that may change at
+// once; and those beside other work.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "tests/kernels/tested_backend.h"
+
+namespace coxswain::testing {
+namespace {
+
+std::unique_ptr<Backend> make_backend() {
+#ifdef COXSWAIN_TESTS_ON_CUDA
+  return make_cuda_backend(0);  // without a mirror, which uploads to itself
+#else
+  return make_cpu_backend();
+#endif
+}
+
+class Floats {
+ public:
+  Floats(Backend& backend, std::int64_t count)
+      : backend_(&backend), view_(backend.allocate(static_cast<std::size_t>(count) * 4), DType::f32, Shape{count}) {}
+  Floats(Floats&& other) noexcept : backend_(other.backend_), view_(std::exchange(other.view_, TensorView())) {}
+  ~Floats() { backend_->release(view_.data, view_.bytes()); }
+  operator TensorView() const { return view_; }
+  std::vector<float> values() const {
+    std::vector<float> host(static_cast<std::size_t>(view_.shape[0]));
+    backend_->download(view_, host.data());
+    return host;
+  }
+
+ private:
+  Backend* backend_;
+  TensorView view_;
+};
+
+class PinnedFloats {
+ public:
+  PinnedFloats(Backend& backend, std::int64_t count, float value)
+      : backend_(backend), data_(static_cast<float*>(backend.allocate_host(static_cast<std::size_t>(count) * 4))) {
+    std::fill_n(data_, count, value);
+  }
+  ~PinnedFloats() { backend_.release_host(data_); }
+  PinnedFloats(const PinnedFloats&) = delete;
+  const float* data() const { return data_; }
+
+ private:
+  Backend& backend_;
+  float* data_;
+};
+
+std::vector<float> counted(std::int64_t count, int start) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>((i + static_cast<std::size_t>(start)) % 1021);
+  return values;
+}
+
+// More than two of the pieces that travel at once, and a rest; and many short ones, more than these hold.
+TEST(Upload, MayChangeItsSourceAtOnce) {
+  on_one_and_two_threads([](int) {
+    const auto backend = make_backend();
+    for (const std::int64_t count : {(std::int64_t{9} << 20) / 4 + 3, std::int64_t{700'001}, std::int64_t{1}}) {
+      std::vector<Floats> tensors;
+      for (int i = 0; i < 5; ++i) {
+        std::vector<float> host = counted(count, i);
+        tensors.emplace_back(*backend, count);
+        backend->upload(host.data(), tensors.back());
+        std::fill(host.begin(), host.end(), -1.0F);
+        backend->add(tensors.back(), tensors.back(), tensors.back());
+      }
+      for (int i = 0; i < 5; ++i) {
+        std::vector<float> expected = counted(count, i);
+        for (float& value : expected) value += value;
+        EXPECT_EQ(tensors[static_cast<std::size_t>(i)].values(), expected) << count << " values, number " << i;
+      }
+    }
+  });
+}
+
+constexpr std::int64_t kCount = 5003;
+
+TEST(BeginUpload, ComesAfterWhatStillReadsTheMemory) {
+  for (int order = 0; order < 6; ++order)
+    on_one_and_two_threads([](int) {
+      const auto backend = make_backend();
+      const PinnedFloats source(*backend, kCount, 3.0F);
+      const Floats sum(*backend, kCount);
+      {
+        const Floats before(*backend, kCount);
+        backend->fill(before, 5);
+        backend->add(before, before, sum);
+      }
+      const Floats tensor(*backend, kCount);  // its memory
+      backend->begin_upload(source.data(), tensor);
+      backend->finish_uploads();
+      EXPECT_EQ(sum.values(), std::vector<float>(kCount, 10.0F));
+      EXPECT_EQ(tensor.values(), std::vector<float>(kCount, 3.0F));
+    });
+}
+
+TEST(BeginUpload, IsSeenAfterItIsFinished) {
+  for (int order = 0; order < 6; ++order)
+    on_one_and_two_threads([](int) {
+      const auto backend = make_backend();
+      const PinnedFloats first(*backend, kCount, 3.0F), second(*backend, kCount, 4.0F);
+      const Floats a(*backend, kCount), b(*backend, kCount), other(*backend, kCount);
+      backend->begin_upload(first.data(), a);
+      backend->fill(other, 1);
+      backend->begin_upload(second.data(), b);
+      backend->add(other, other, other);
+      backend->finish_uploads();
+      backend->add(a, b, a);
+      EXPECT_EQ(a.values(), std::vector<float>(kCount, 7.0F));
+      EXPECT_EQ(other.values(), std::vector<float>(kCount, 2.0F));
+    });
+}
+
+TEST(BeginUpload, KeepsItsSourceUntilItIsRead) {
+  const auto backend = make_backend();
+  const Floats tensor(*backend, kCount);
+  {
+    const PinnedFloats source(*backend, kCount, 3.0F);
+    backend->begin_upload(source.data(), tensor);
+  }
+  backend->finish_uploads();
+  EXPECT_EQ(tensor.values(), std::vector<float>(kCount, 3.0F));
+}
+
+}  // namespace
+}  // namespace coxswain::testing

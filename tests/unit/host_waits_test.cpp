@@ -1,0 +1,81 @@
+// A step waits for the device where its numbers are needed on the host, once for all micro-batches and parameters.
+#include <gtest/gtest.h>
+
+#include "train/evaluator.h"
+#include "train/trainer.h"
+
+namespace coxswain {
+namespace {
+
+constexpr int kLength = 8;
+
+GlobalBatch tokens(int size) {
+  GlobalBatch batch;
+  batch.size = size;
+  batch.load = [](std::int64_t first, int count) {
+    MicroBatch micro;
+    micro.sequences = count;
+    micro.length = kLength;
+    for (std::int64_t i = first * kLength; i < (first + count) * kLength; ++i) {
+      micro.tokens.push_back(static_cast<std::int32_t>(i * 29 % 61));
+      micro.targets.push_back(static_cast<std::int32_t>(i * 31 % 61));
+      micro.weights.push_back(1);
+      micro.positions.push_back(static_cast<std::int32_t>(i % kLength));
+    }
+    return micro;
+  };
+  return batch;
+}
+
+struct Subject {
+  explicit Subject(int layers) : grid(planned()) {
+    config.layers = layers;
+    config.hidden = 16;
+    config.heads = 4;
+    config.vocabulary = 61;
+    config.context = kLength;
+    config.check();
+    model = std::make_unique<Model>(context);
+    trainer = std::make_unique<Trainer>(*model, BatchConfig(), OptimizerConfig());
+    trainer->weights().initialise(3);
+  }
+  static ProcessGrid planned() {
+    GridConfig one;
+    one.tensor_shards = 2;
+    one.data_shards = 2;
+    one.check(1);
+    return ProcessGrid::planned(one, 0);
+  }
+  template <class Work>
+  std::int64_t downloads(const Work& work) {
+    backend->reset_costs();
+    work();
+    return backend->costs().at("download").calls;
+  }
+
+  ModelConfig config;
+  ProcessGrid grid;
+  std::unique_ptr<Backend> backend = make_cpu_backend();
+  ModelContext context{*backend, grid, config};
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Trainer> trainer;
+};
+
+TEST(HostWaits, AStepHasTwoWhateverItsSize) {
+  for (const int size : {2, 8})
+    for (const int layers : {1, 3}) {
+      Subject subject(layers);
+      EXPECT_EQ(subject.downloads([&] { EXPECT_TRUE(subject.trainer->step(tokens(size), 1e-3).updated); }), 2)
+          << "losses and squares of " << size << " sequences, " << layers << " layers";
+    }
+}
+
+TEST(HostWaits, AnEvaluationHasOne) {
+  Subject subject(2);
+  Evaluator evaluator(*subject.model);
+  EXPECT_EQ(subject.downloads([&] { evaluator.terms(tokens(8)); }), 1);
+  EXPECT_EQ(subject.downloads([&] { evaluator.outputs(tokens(8)); }), 1);
+}
+
+}  // namespace
+}  // namespace coxswain
