@@ -124,6 +124,7 @@ void Backend::upload(const void* host, TensorView dst) {
 
 void Backend::begin_upload(const void* host, TensorView dst) {
   checks::transfer("upload", dst);
+  require_unrecorded("upload");
   before_change(dst);
   Measure(*this, "upload", 0, traffic(dst)).run([&] { do_begin_upload(host, dst); });
 }

@@ -13,7 +13,6 @@
 // heads, d head size, v vocabulary columns held here.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "kernels/background_downloads.h"
+#include "kernels/memory_use.h"
 #include "kernels/recording.h"
 #include "kernels/view.h"
 
@@ -72,17 +72,6 @@ struct AdamWStep {
   float weight_decay = 0;    // decoupled: w -= learning_rate * weight_decay * w
   float gradient_scale = 1;  // clipping coefficient, applied to the gradient first
   std::int64_t step = 1;     // for the bias corrections, from 1
-};
-
-// What memory is for. A block counts as what it was first taken from the system for.
-enum class MemoryKind { weights, gradients, optimizer, activations, communication, cache };
-constexpr int kMemoryKinds = 6;
-
-struct MemoryUse {
-  std::size_t in_use = 0;                                 // bytes held by live tensors
-  std::size_t peak = 0;                                   // highest in_use since the last reset
-  std::size_t reserved = 0;                               // bytes taken from the system
-  std::array<std::size_t, kMemoryKinds> taken_by_kind{};  // from the system so far, by what it was first for
 };
 
 class Backend {
@@ -321,7 +310,7 @@ class Backend {
   virtual void begin_keeping() {}
   virtual std::unique_ptr<KeptOperations> end_keeping() { return nullptr; }
   virtual void stop_keeping() noexcept {}  // after an error
-  virtual void begin_aside() {}  // where there is no other order than the calls', this is all
+  virtual void begin_aside() {}            // where there is no other order than the calls', this is all
   virtual void end_aside() noexcept {}
   virtual void do_join_aside() {}
   virtual void do_copy(TensorView src, TensorView dst) = 0;

@@ -121,14 +121,14 @@ void fill_typed(const TensorView& dst, T value) {
 CpuBackend::~CpuBackend() { release_pool(); }
 
 void* CpuBackend::do_allocate(std::size_t bytes) {
-  // Large blocks lie on huge pages where the system gives them: fewer misses in the address translation.
+  // Large blocks lie on huge pages where the system gives them: fewer misses in the address translation. Their ends do
+  // not, since a page is there whole as soon as a part of it is.
   const bool large = bytes >= 2 * kHugePage;
-  const std::size_t alignment = large ? kHugePage : kLine;
-  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, rounded);
-  if (memory == nullptr) throw std::bad_alloc();
+  void* memory = nullptr;
+  if (posix_memalign(&memory, large ? kHugePage : kLine, (bytes + kLine - 1) / kLine * kLine) != 0)
+    throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-  if (large) madvise(memory, rounded, MADV_HUGEPAGE);
+  if (large) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   return memory;
 }

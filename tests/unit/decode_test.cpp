@@ -87,7 +87,7 @@ Logits cached_path(Model& model, int chunk) {
     const Tensor integers(backend, DType::i32, {4, m});
     for (const auto& [row, values] : {std::pair(0, &tokens), {1, &positions}, {2, &slots}, {3, &sampled}})
       backend.upload(values->data(), integers[row]);
-    DecodeBatch batch{m, m, m, integers[0], integers[1], integers[2], integers[3]};
+    DecodeBatch batch{m, m, m, integers[0], integers[1], integers[2], integers[3], {}, {}};
     const DecodeRows logits = model.stage(0).decode({}, batch, cache);
     for (std::int64_t i = 0; i < m; ++i) {
       const auto at = static_cast<std::size_t>(i);
