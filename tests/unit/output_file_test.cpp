@@ -96,8 +96,9 @@ TEST_F(OutputFile, EveryPhaseTriesItsOwnFirst) {
   evaluate.model = model;
   evaluate.reward_model = score.model;
   evaluate.reward_grid = one;
+  evaluate.batch.length = model.context;
   evaluate.evaluate.reward_model = missing;
-  EXPECT_EQ(code_of([&] { Evaluate(evaluate, grid, *backend, log); }), ExitCode::data);
+  EXPECT_EQ(code_of([&] { Evaluate(evaluate, grid, *backend, log).load_frozen(); }), ExitCode::data);
   evaluate.evaluate.output = bad;
   EXPECT_EQ(code_of([&] { Evaluate(evaluate, grid, *backend, log); }), ExitCode::input_output);
 }
