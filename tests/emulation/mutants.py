@@ -169,8 +169,8 @@ MUTANTS = [
     ("pinned_upload.cu", "(halves_[half_].memory) + filled_", "(halves_[half_].memory) + filled_ / 2", "uploads"),
     ("pinned_download.cu", "check_cuda(cudaStreamWaitEvent(stream_, asked_, 0), ", "check_cuda(cudaSuccess, ", "downloads"),
     ("pinned_download.cu", "check_cuda(cudaEventSynchronize(before.filled), ", "check_cuda(cudaSuccess, ", "downloads"),
-    ("cuda_backend.cu", "  side_->follow(*stream_);\n", "", "memory"),
-    ("cuda_backend.cu", "if (side_) stream_->follow(*side_);", "", "memory"),
+    ("cuda_backend.cu", "  side_->follow(*stream_);\n", "", "uploads"),
+    ("cuda_backend.cu", "if (side_) stream_->follow(*side_);", "", "uploads"),
     ("optimizer.cu", "rounded.store(working + first)", "rounded.store(working + first + 1)", "memory"),
     ("random.cu", "[index % 4]", "[index % 2]", "memory"),
 ]

@@ -1,7 +1,6 @@
 // Cases of copies, sums, updates and random numbers; see agreement.h.
 #pragma once
 
-#include "kernels/aside.h"
 #include "tests/kernels/agreement.h"
 
 namespace coxswain::testing {
@@ -48,25 +47,6 @@ inline AgreementCase strided_case(std::int64_t length, std::int64_t gap) {
     t.output("turned", turned);
     t.output("column", column);
     t.output("even", even);
-  });
-}
-
-// Sums that go on beside other work, after what was asked for before and before what follows the join.
-inline AgreementCase aside_case(std::int64_t n) {
-  return both_types("sums aside " + std::to_string(n), [n]<class T>(Trial& t) {
-    auto a = t.input<T>({n}, 1), b = t.input<T>({n}, 2);
-    Host<T> sum({n}), beside({n});
-    t.backend.add(a, b, a);
-    {
-      const Aside aside(t.backend);
-      t.backend.add(a, b, sum);
-      t.backend.add(sum, b, sum);
-    }
-    t.backend.add(b, b, beside);
-    t.backend.join_aside();
-    t.backend.add(sum, beside, sum);
-    t.output("sum", sum);
-    t.output("beside", beside);
   });
 }
 
@@ -139,7 +119,6 @@ inline std::vector<AgreementCase> memory_cases() {
   cases.push_back(sums_case(1040, 250));
   for (const std::int64_t n : {1, 7, 1027, 1036, 1040}) {  // the last two move sixteen bytes at a time
     cases.push_back(add_case(n));
-    cases.push_back(aside_case(n));
     cases.push_back(sums_case(n, 256));
     cases.push_back(adamw_case(n));
   }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/aside.h"
 #include "tests/kernels/tested_backend.h"
 
 namespace coxswain::testing {
@@ -128,6 +129,28 @@ TEST(BeginUpload, KeepsItsSourceUntilItIsRead) {
   }
   backend->finish_uploads();
   EXPECT_EQ(tensor.values(), std::vector<float>(kCount, 3.0F));
+}
+
+// Work aside (kernels/aside.h), for which a mirror would wait after each operation.
+TEST(WorkAside, ComesAfterWhatWasAskedForAndBeforeWhatFollowsTheJoin) {
+  for (int order = 0; order < 12; ++order) {
+    const auto backend = make_backend();
+    const Floats a(*backend, kCount), sum(*backend, kCount), beside(*backend, kCount);
+    backend->fill(a, 1);
+    backend->fill(sum, 0);
+    backend->fill(beside, 2);
+    backend->add(a, a, a);
+    {
+      const Aside aside(*backend);
+      backend->add(a, a, sum);
+      backend->add(sum, a, sum);
+    }
+    backend->add(beside, beside, beside);
+    backend->join_aside();
+    backend->add(sum, beside, sum);
+    EXPECT_EQ(sum.values(), std::vector<float>(kCount, 10.0F));
+    EXPECT_EQ(beside.values(), std::vector<float>(kCount, 4.0F));
+  }
 }
 
 }  // namespace
