@@ -4,23 +4,13 @@ every mutant must be caught by a test.
 
 usage: graph_mutants.py BUILD [WORD ...]   BUILD: a folder built with preset `release`; WORD: only mutants whose text has one
 """
-import json
-import os
-import pathlib
-import resource
-import shlex
-import subprocess
-import sys
+import mutating
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "regression"))
-from jobs import ENVIRONMENT  # noqa: E402
-
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
 RECORDING, GRAPH = "kernels/recording.cpp", "kernels/cuda/captured_graph.cu"
 PIPELINE, GENERATOR, SUM = "src/rl/decode_pipeline.cpp", "src/rl/generator.cpp", "src/parallel/ordered_reduce.cpp"
 GRAPHS, STREAMS, RUNTIME = (f"tests/emulation/{name}.cpp" for name in ("graphs", "streams", "runtime"))
 # Which tests, on how many ranks, may catch a mutant of a file.
-EMULATION, WORK, DECODING = ("emulation_graphs_test", 1), ("emulated_recording_test", 1), "emulated_generation_test"
+EMULATION, WORK, DECODING = ("emulation_graphs_test", None), ("emulated_recording_test", None), "emulated_generation_test"
 TESTS = {GRAPHS: [EMULATION], STREAMS: [EMULATION], RUNTIME: [EMULATION]}
 OF_KERNELS, OF_DECODING = [WORK, (DECODING, 2)], [(DECODING, 1), (DECODING, 2)]
 # file, text, what takes its place everywhere.
@@ -69,70 +59,5 @@ MUTANTS = [
     (RUNTIME, "if (pageable && is_captured(stream)) return call_outside_of_capture(stream);", ""),
 ]
 
-
-def compile_mutant(build, file, source, output):
-    entry = next(e for e in json.loads((build / "compile_commands.json").read_text())
-                 if e["file"].endswith(f"/{file}") and (".cu" not in file or "coxswain_cuda_emulated" in e["command"]))
-    words = [word for word in shlex.split(entry["command"]) if word != "-Werror"]
-    words[words.index("-o") + 1] = str(output)
-    words = [str(source) if word == entry["file"] else word for word in words]
-    words.insert(2 if "ccache" in words[0] else 1, f"-I{(SOURCE / file).parent}")
-    return subprocess.run(words, cwd=build, capture_output=True, text=True)
-
-
-def link_test(build, file, output, test, program):
-    text = subprocess.run(["ninja", "-C", build, "-t", "commands", test], capture_output=True, text=True,
-                          check=True).stdout.splitlines()[-1]
-    words = [str(program) if word == f"tests/{test}" else word for word in shlex.split(text.split("&&")[1])]
-    objects = [i for i, word in enumerate(words) if word.endswith(f"/{file}.o")]
-    if objects:
-        words[objects[0]] = str(output)
-    else:  # before the archive that has it
-        words.insert(next(i for i, word in enumerate(words) if word.endswith(".a")), str(output))
-    subprocess.run(words, cwd=build, check=True)
-
-
-def limit_time():
-    resource.setrlimit(resource.RLIMIT_CPU, (60, 70))  # of the processor, not of the clock
-
-
-def caught_by(build, file, output, program):
-    for test, ranks in TESTS.get(file, OF_DECODING if file.startswith("src/") else OF_KERNELS):
-        link_test(build, file, output, test, program)
-        start = ["mpiexec", "-np", str(ranks)] if test == DECODING else []
-        try:
-            ended = subprocess.run([*start, program, "--gtest_fail_fast"], capture_output=True, text=True, errors="replace",
-                                   env=dict(os.environ) | ENVIRONMENT | {"OMP_NUM_THREADS": "1"}, preexec_fn=limit_time,
-                                   timeout=900)
-        except subprocess.TimeoutExpired:
-            return f"{test} on {ranks}: no end"
-        said = (ended.stdout + ended.stderr).splitlines()
-        lines = [line for line in said if any(word in line for word in ("emulation (seed", "FAILED", "[rank ", "coxswain: "))]
-        if ended.returncode != 0:
-            return f"{test} on {ranks}: code {ended.returncode}: {lines[0].strip()[:150] if lines else ''}"
-    return None
-
-
-def main():
-    build = pathlib.Path(sys.argv[1]).resolve()
-    work = build / "tests/graph_mutants"
-    work.mkdir(exist_ok=True)
-    missed = 0
-    chosen = [m for m in MUTANTS if not sys.argv[2:] or any(word in m[0] + m[1] for word in sys.argv[2:])]
-    for file, text, other in chosen:
-        whole = (SOURCE / file).read_text()
-        source, output, program = work / pathlib.Path(file).name, work / "mutant.o", work / "mutant"
-        source.write_text(whole.replace(text, other))
-        compiled = compile_mutant(build, file, source, output) if text in whole else None
-        if compiled is None or compiled.returncode != 0:
-            caught, how = None, compiled.stderr[:1000] if compiled else "the text is not there any more: mend this list"
-        else:
-            caught = how = caught_by(build, file, output, program)
-        missed += caught is None
-        print(f"{'caught' if caught else 'MISSED'}: {pathlib.Path(file).name}: {text.strip()!r} -> {other.strip()!r}: {how}",
-              flush=True)
-    print(f"{len(chosen)} mutants, {missed} missed")
-    sys.exit(1 if missed or not chosen else 0)
-
-
-main()
+mutating.main("graph_mutants", MUTANTS,
+              lambda file: TESTS.get(file, OF_DECODING if file.startswith("src/") else OF_KERNELS))

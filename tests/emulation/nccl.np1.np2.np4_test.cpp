@@ -1,9 +1,11 @@
 // The communicator on NCCL, on emulated GPUs: everything arrives where it should, whatever else the GPU has to do.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -100,6 +102,26 @@ TEST_P(Nccl, MemoryIsUsedAgain) {
     EXPECT_EQ(read(kept), all(kLong, 7 + rank_ + 100 * round));
     EXPECT_EQ(read(got), all(kLong, before() + 100 * round));
   }
+}
+
+// The watch looks at what is under way, and must not take it for done: the first rank sends late, and the others, who
+// have been looked at meanwhile, only when they have got something.
+TEST_P(Nccl, WhatTheWatchHasSeenIsStillWaitedFor) {
+  if (size_ == 1) return;
+  const auto watch_looks = [] { std::this_thread::sleep_for(std::chrono::milliseconds(150)); };  // each 100 ms
+  group_->open(ring("seen"));
+  const Tensor mine = slowly({kLong}, rank_), got = tensor({kLong}, -1), doubled = tensor({kLong});
+  if (rank_ == 0) {
+    watch_looks();
+    watch_looks();
+    group_->send(mine, next(), "seen").wait();
+  }
+  Request received = group_->receive(got, before(), "seen");
+  if (rank_ != 0) watch_looks();
+  received.wait();
+  backend_->add(got, got, doubled);
+  if (rank_ != 0) group_->send(mine, next(), "seen").wait();
+  EXPECT_EQ(read(doubled), all(kLong, 2 * before()));
 }
 
 TEST_P(Nccl, ARouteThatIsNotOpenIsAnError) {

@@ -7,36 +7,10 @@
 #include <vector>
 
 #include "kernels/aside.h"
-#include "tests/kernels/tested_backend.h"
+#include "tests/kernels/device_floats.h"
 
 namespace coxswain::testing {
 namespace {
-
-std::unique_ptr<Backend> make_backend() {
-#ifdef COXSWAIN_TESTS_ON_CUDA
-  return make_cuda_backend(0);  // without a mirror, which uploads to itself
-#else
-  return make_cpu_backend();
-#endif
-}
-
-class Floats {
- public:
-  Floats(Backend& backend, std::int64_t count)
-      : backend_(&backend), view_(backend.allocate(static_cast<std::size_t>(count) * 4), DType::f32, Shape{count}) {}
-  Floats(Floats&& other) noexcept : backend_(other.backend_), view_(std::exchange(other.view_, TensorView())) {}
-  ~Floats() { backend_->release(view_.data, view_.bytes()); }
-  operator TensorView() const { return view_; }
-  std::vector<float> values() const {
-    std::vector<float> host(static_cast<std::size_t>(view_.shape[0]));
-    backend_->download(view_, host.data());
-    return host;
-  }
-
- private:
-  Backend* backend_;
-  TensorView view_;
-};
 
 class PinnedFloats {
  public:

@@ -16,6 +16,16 @@ const std::string kGood =
     "[batch]\nglobal = 8\nmicro = 2\nlength = 64\n"                                  // 9 ... 12
     "[data]\nsource = synthetic\n";                                                  // 13, 14
 
+const Overrides kPpo{{"run.phase", "ppo"},
+                     {"run.initialize_from", "run"},
+                     {"generate.max_new_tokens", "32"},
+                     {"ppo.prompts", "a.jsonl"},
+                     {"ppo.reward_model", "rm"}};
+const Overrides kEvaluate{{"run.phase", "evaluate"},
+                          {"run.initialize_from", "run"},
+                          {"generate.max_new_tokens", "32"},
+                          {"evaluate.prompts", "a.jsonl"}};
+
 Settings read(const std::string& extra, int ranks = 0, const Overrides& overrides = {}) {
   return read_settings(kGood + extra, "a.ini", overrides, ranks);
 }
@@ -185,17 +195,8 @@ TEST(Settings, TheGlobalBatchIsCheckedWhereThereIsOne) {
   const Overrides generate{{"run.phase", "generate"},
                            {"run.initialize_from", "run"},
                            {"generate.max_new_tokens", "32"},
-                           {"generate.prompt", "a"}},
-      ppo{{"run.phase", "ppo"},
-          {"run.initialize_from", "run"},
-          {"generate.max_new_tokens", "32"},
-          {"ppo.prompts", "a.jsonl"},
-          {"ppo.reward_model", "rm"}},
-      evaluate{{"run.phase", "evaluate"},
-               {"run.initialize_from", "run"},
-               {"generate.max_new_tokens", "32"},
-               {"evaluate.prompts", "a.jsonl"}};
-  for (Overrides phase : {generate, ppo, evaluate}) {
+                           {"generate.prompt", "a"}};
+  for (Overrides phase : {generate, kPpo, kEvaluate}) {
     phase.insert(phase.end(), wide.begin(), wide.end());
     EXPECT_EQ(refusal("", 0, phase), "accepted") << phase.front().second;
   }
@@ -203,25 +204,16 @@ TEST(Settings, TheGlobalBatchIsCheckedWhereThereIsOne) {
 
 // A policy's responses are drawn as [generate] says, or the deck is refused.
 TEST(Settings, SamplingThatAPhaseCannotHaveIsRefused) {
-  const Overrides ppo{{"run.phase", "ppo"},
-                      {"run.initialize_from", "run"},
-                      {"generate.max_new_tokens", "32"},
-                      {"ppo.prompts", "a.jsonl"},
-                      {"ppo.reward_model", "rm"}},
-      evaluate{{"run.phase", "evaluate"},
-               {"run.initialize_from", "run"},
-               {"generate.max_new_tokens", "32"},
-               {"evaluate.prompts", "a.jsonl"}};
   const auto said = [](Overrides phase, const char* key, const char* value) {
     phase.emplace_back(std::string("generate.") + key, value);
     return refusal("", 0, phase);
   };
   const std::pair<const char*, const char*> own[] = {{"temperature", "0.5"}, {"top_k", "5"}, {"top_p", "0.5"}};
   for (const auto& [key, value] : own) {
-    EXPECT_NE(said(ppo, key, value).find("PPO learns from the policy's own distribution"), std::string::npos) << key;
-    EXPECT_EQ(said(evaluate, key, value), "accepted") << key;
+    EXPECT_NE(said(kPpo, key, value).find("PPO learns from the policy's own distribution"), std::string::npos) << key;
+    EXPECT_EQ(said(kEvaluate, key, value), "accepted") << key;
   }
-  for (const Overrides& phase : {ppo, evaluate}) {
+  for (const Overrides& phase : {kPpo, kEvaluate}) {
     EXPECT_NE(said(phase, "samples", "2").find("one response to a prompt"), std::string::npos);
     EXPECT_EQ(said(phase, "stop", "end"), "accepted");
   }
