@@ -13,6 +13,7 @@ import pathlib
 import re
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,7 @@ def run_mutant(build, folder, name, before, after, test):
     text = (SOURCE / "kernels/cuda" / file).read_text()
     if before not in text:
         return False, "the text is not there any more: mend this list"
+    shutil.rmtree(folder, ignore_errors=True)  # headers of another version's list
     target = folder / "kernels/cuda" / file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text.replace(before, after, 1))
