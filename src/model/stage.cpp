@@ -83,8 +83,8 @@ void Stage::visit(const ParameterVisitor& visitor) {
 
 std::vector<int> deal_layers(const ModelConfig& config, int stages) {
   if (stages == 1) return {config.layers};
-  const auto projection = static_cast<double>(config.head_parameters());
-  const double layer = (static_cast<double>(config.multiplied_parameters()) - projection) / config.layers;
+  const double projection = 6.0 * static_cast<double>(config.head_parameters());
+  const double layer = (config.flops_per_token(config.context) - projection) / config.layers;
   int last = 0;
   double best = std::numeric_limits<double>::infinity();
   for (int candidate = config.layers / stages; candidate >= 0; --candidate) {

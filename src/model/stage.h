@@ -66,7 +66,8 @@ class Stage {
 };
 
 // How many layers each of `stages` consecutive stages gets, so that the slowest is as fast as can be: the last one,
-// which has the output projection beside its layers, gets fewer where that projection weighs as much as whole layers.
+// which has the output projection beside its layers, gets fewer where that projection weighs as much as whole layers. A
+// layer's weight is that of its products and of attention over the model's whole context.
 std::vector<int> deal_layers(const ModelConfig& config, int stages);
 
 // Every parameter of the whole model in its one order, without memory: names and places.

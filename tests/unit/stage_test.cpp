@@ -16,9 +16,16 @@ ModelConfig preset(const std::string& name) {
 }
 
 TEST(DealLayers, GivesTheStageWithTheProjectionFewer) {
-  // GPT-2's projection of 50257 x 768 weighs as much as 5.45 of its layers.
-  EXPECT_EQ(deal_layers(preset("gpt2"), 2), (std::vector<int>{9, 3}));
+  // GPT-2's projection of 50257 x 768 weighs as much as the products of 5.45 of its layers, and as 4.46 layers with
+  // their attention over 1024 tokens.
+  EXPECT_EQ(deal_layers(preset("gpt2"), 2), (std::vector<int>{8, 4}));
   EXPECT_EQ(deal_layers(preset("gpt2"), 1), (std::vector<int>{12}));
+}
+
+TEST(DealLayers, WeighsAttentionOverTheWholeContext) {
+  ModelConfig config = preset("gpt2");
+  config.context = 128;  // 5.30 layers: eight in front of four of them would be the slower half
+  EXPECT_EQ(deal_layers(config, 2), (std::vector<int>{9, 3}));
 }
 
 TEST(DealLayers, KeepsEqualRunsWhereTheProjectionIsLight) {
