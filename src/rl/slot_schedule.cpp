@@ -32,20 +32,35 @@ bool SlotSchedule::responding(const Slot& slot) const {
          !responses_[static_cast<std::size_t>(slot.request)].tokens.empty();
 }
 
-void SlotSchedule::refill(int group) {
-  for (int index = 0; index < limits_.slots_per_group && next_ < own_.size(); ++index)
-    if (slot(group, index).request < 0) slot(group, index) = {static_cast<std::int64_t>(own_[next_++]), 0};
+std::int64_t SlotSchedule::waiting(const Slot& slot) const {
+  return slot.request < 0 || responding(slot) ? 0 : length(slot) - slot.cached;
 }
 
-void SlotSchedule::add_rows(int group, int index, std::int64_t count, PassPlan& plan) {
-  Slot& place = slot(group, index);
+void SlotSchedule::refill(int group) {
+  const std::size_t first = first_slot(group), last = first_slot(group + 1);
+  for (std::size_t index = first; index < last && next_ < own_.size(); ++index)
+    if (slots_[index].request < 0) slots_[index] = {static_cast<std::int64_t>(own_[next_++]), 0};
+}
+
+// As many in the passes that follow each other, until no prompt waits.
+std::int64_t SlotSchedule::prompt_rows() {
+  std::int64_t all = 0;
+  for (const Slot& slot : slots_) all += waiting(slot);
+  share_ = all == 0 ? 0 : std::max(share_, (all + limits_.groups - 1) / limits_.groups);
+  return std::min<std::int64_t>(share_, limits_.prompt_chunk);
+}
+
+void SlotSchedule::add_rows(std::size_t index, std::int64_t count, PassPlan& plan) {
+  Slot& place = slots_[index];
   for (std::int64_t i = 0; i < count; ++i) {
     plan.tokens.push_back(token(place, place.cached));
     plan.positions.push_back(static_cast<std::int32_t>(place.cached++));
-    plan.slots.push_back(group * limits_.slots_per_group + index);
+    plan.slots.push_back(static_cast<std::int32_t>(index));
   }
-  if (place.cached < length(place)) return;
-  const auto request = static_cast<std::size_t>(place.request);
+}
+
+void SlotSchedule::add_sampled(int group, std::size_t index, PassPlan& plan) {
+  const auto request = static_cast<std::size_t>(slots_[index].request);
   const std::size_t position = responses_[request].tokens.size();
   plan.sampled.push_back(static_cast<std::int32_t>(plan.rows() - 1));
   plan.uniform.push_back(sampling_uniform(sampling_, requests_[request], position));
@@ -59,23 +74,31 @@ const PassPlan& SlotSchedule::plan(int group) {
   plan.uniform.clear();
   sampled_of_[static_cast<std::size_t>(group)].clear();
   refill(group);
-  std::int64_t left = limits_.prompt_chunk;
-  for (int index = 0; index < limits_.slots_per_group; ++index) {
-    const Slot& place = slot(group, index);
+  const std::size_t first = first_slot(group), last = first_slot(group + 1);
+  std::int64_t left = prompt_rows();
+  for (std::size_t index = first; index < last; ++index) {
+    const Slot& place = slots_[index];
     if (place.request < 0) continue;
     const bool one = responding(place);
-    const std::int64_t count = one ? 1 : std::min(left, length(place) - place.cached);
+    const std::int64_t count = one ? 1 : std::min(left, waiting(place));
     if (!one) left -= count;
-    if (count > 0) add_rows(group, index, count, plan);
+    add_rows(index, count, plan);
+    if (count > 0 && place.cached == length(place)) add_sampled(group, index, plan);
+  }
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    if (index >= first && index < last) continue;
+    const std::int64_t count = std::clamp<std::int64_t>(waiting(slots_[index]) - 1, 0, left);
+    left -= count;
+    add_rows(index, count, plan);
   }
   return plan;
 }
 
 void SlotSchedule::accept(int group, std::span<const std::int32_t> drawn, std::span<const float> log_probs) {
-  const std::vector<int>& sampled = sampled_of_[static_cast<std::size_t>(group)];
+  const std::vector<std::size_t>& sampled = sampled_of_[static_cast<std::size_t>(group)];
   if (drawn.size() != sampled.size()) throw std::logic_error("slot schedule: not one token for each sampled row");
   for (std::size_t i = 0; i < drawn.size(); ++i) {
-    Slot& place = slot(group, sampled[i]);
+    Slot& place = slots_[sampled[i]];
     GeneratedResponse& response = responses_[static_cast<std::size_t>(place.request)];
     response.tokens.push_back(drawn[i]);
     if (!log_probs.empty()) response.log_probability += static_cast<double>(log_probs[i]);

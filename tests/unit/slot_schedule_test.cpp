@@ -71,18 +71,57 @@ TEST(SlotSchedule, RefillsASlotInThePassAfterItsResponseEnded) {
 }
 
 TEST(SlotSchedule, GroupsShareTheQueueAndTheContextEndsAResponse) {
-  const auto requests = prompts_of({3, 3, 3});
+  const auto requests = prompts_of({1, 1, 1});
   const Sampling sampling = up_to(50);
-  SlotSchedule schedule(requests, {0, 1, 2}, sampling, {2, 1, 5, 8});
-  EXPECT_THAT(schedule.plan(0).slots, ElementsAre(0, 0, 0));
-  EXPECT_THAT(schedule.plan(1).slots, ElementsAre(1, 1, 1));
+  SlotSchedule schedule(requests, {0, 1, 2}, sampling, {2, 1, 3, 8});
+  EXPECT_THAT(schedule.plan(0).slots, ElementsAre(0));
+  EXPECT_THAT(schedule.plan(1).slots, ElementsAre(1));
   accept(schedule, {1}, 0);
   schedule.plan(0);
   accept(schedule, {99}, 1);
-  EXPECT_THAT(schedule.plan(1).tokens, ElementsAre(20, 21, 22));
+  EXPECT_THAT(schedule.plan(1).tokens, ElementsAre(20));
   accept(schedule, {2}, 0);
   EXPECT_EQ(schedule.plan(0).rows(), 0);
-  EXPECT_THAT(schedule.responses()[0].tokens, ElementsAre(1, 2));  // 3 + 2 tokens fill the context
+  EXPECT_THAT(schedule.responses()[0].tokens, ElementsAre(1, 2));  // 1 + 2 tokens fill the context
+}
+
+TEST(SlotSchedule, SharesAPromptOutToThePassesOfAllGroups) {
+  const auto requests = prompts_of({7, 2});
+  const Sampling sampling = up_to(50);
+  SlotSchedule schedule(requests, {0, 1}, sampling, {2, 1, 100, 8});
+  const PassPlan& first = schedule.plan(0);
+  EXPECT_THAT(first.tokens, ElementsAre(0, 1, 2, 3));  // half of seven
+  EXPECT_TRUE(first.sampled.empty());
+  const PassPlan& other = schedule.plan(1);
+  EXPECT_THAT(other.tokens, ElementsAre(10, 11, 4, 5));  // the group's own prompt, then what the share has left
+  EXPECT_THAT(other.positions, ElementsAre(0, 1, 4, 5));
+  EXPECT_THAT(other.slots, ElementsAre(1, 1, 0, 0));
+  EXPECT_THAT(other.sampled, ElementsAre(1));
+  accept(schedule, {}, 0);
+  const PassPlan& last = schedule.plan(0);
+  EXPECT_THAT(last.tokens, ElementsAre(6));  // the row whose token is wanted goes with its own group
+  EXPECT_THAT(last.sampled, ElementsAre(0));
+  accept(schedule, {8}, 1);
+  EXPECT_THAT(schedule.plan(1).tokens, ElementsAre(8));
+  accept(schedule, {9}, 0);
+  EXPECT_THAT(schedule.plan(0).tokens, ElementsAre(9));
+}
+
+TEST(SlotSchedule, APromptThatComesToAnIdleGroupKeepsItAtWork) {
+  const auto requests = prompts_of({1, 1, 3});
+  const Sampling sampling = up_to(1);
+  SlotSchedule schedule(requests, {0, 1, 2}, sampling, {2, 1, 100, 8});
+  schedule.plan(0);
+  schedule.plan(1);
+  accept(schedule, {1}, 0);
+  EXPECT_THAT(schedule.plan(0).tokens, ElementsAre(20, 21));
+  accept(schedule, {2}, 1);
+  EXPECT_EQ(schedule.plan(1).rows(), 0);  // carries none: the last row is for the own group
+  accept(schedule, {}, 0);
+  EXPECT_THAT(schedule.plan(0).tokens, ElementsAre(22));
+  accept(schedule, {3}, 0);
+  EXPECT_EQ(schedule.plan(0).rows(), 0);
+  EXPECT_THAT(schedule.responses()[2].tokens, ElementsAre(3));
 }
 
 TEST(Sampling, StopsCountFromTheSmallestLengthOn) {
