@@ -5,7 +5,7 @@
 // each; a slot whose response ends takes the next request at once (continuous batching, Yu et al., "Orca"). With P
 // pipeline ranks the slots form P groups that follow each other through the stages, so that every stage always works:
 // the last one draws a token for each text of a group and tells the others, and the group begins again. Prompts go
-// through in chunks, beside the rows that decode (Agrawal et al., "Sarathi").
+// through in chunks, beside the rows that decode (Agrawal et al., "Sarathi"), shared out to the passes of all groups.
 //
 // A token is keyed by (seed, step, prompt, sample, position), and every row is computed as if it were alone (see
 // "decoding" in kernels/backend.h): a response depends on model, shards, prompt and sampling, and not on the grid, the

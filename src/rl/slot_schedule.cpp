@@ -85,8 +85,7 @@ const PassPlan& SlotSchedule::plan(int group) {
     add_rows(index, count, plan);
     if (count > 0 && place.cached == length(place)) add_sampled(group, index, plan);
   }
-  for (std::size_t index = 0; index < slots_.size(); ++index) {
-    if (index >= first && index < last) continue;
+  for (std::size_t index = 0; left > 0 && index < slots_.size(); ++index) {  // of the other groups
     const std::int64_t count = std::clamp<std::int64_t>(waiting(slots_[index]) - 1, 0, left);
     left -= count;
     add_rows(index, count, plan);

@@ -58,7 +58,7 @@ class SlotSchedule {
   std::size_t first_slot(int group) const { return static_cast<std::size_t>(group * limits_.slots_per_group); }
   std::int64_t length(const Slot& slot) const;  // of its text so far
   std::int32_t token(const Slot& slot, std::int64_t position) const;
-  bool responding(const Slot& slot) const;  // only its newest token has not been through the model
+  bool responding(const Slot& slot) const;       // only its newest token has not been through the model
   std::int64_t waiting(const Slot& slot) const;  // prompt rows that have not been through the model
   void refill(int group);
   std::int64_t prompt_rows();  // in the next pass
@@ -69,7 +69,7 @@ class SlotSchedule {
   std::vector<std::size_t> own_;
   const Sampling& sampling_;
   Limits limits_;
-  std::size_t next_ = 0;  // of own_
+  std::size_t next_ = 0;    // of own_
   std::int64_t share_ = 0;  // of the prompts that wait, in one pass
   std::vector<Slot> slots_;
   std::vector<PassPlan> plans_;                       // of each group

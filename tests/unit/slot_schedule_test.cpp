@@ -86,9 +86,9 @@ TEST(SlotSchedule, GroupsShareTheQueueAndTheContextEndsAResponse) {
 }
 
 TEST(SlotSchedule, SharesAPromptOutToThePassesOfAllGroups) {
-  const auto requests = prompts_of({7, 2});
+  const auto requests = prompts_of({7, 2, 4});
   const Sampling sampling = up_to(50);
-  SlotSchedule schedule(requests, {0, 1}, sampling, {2, 1, 100, 8});
+  SlotSchedule schedule(requests, {0, 1, 2}, sampling, {2, 1, 100, 8});
   const PassPlan& first = schedule.plan(0);
   EXPECT_THAT(first.tokens, ElementsAre(0, 1, 2, 3));  // half of seven
   EXPECT_TRUE(first.sampled.empty());
@@ -103,8 +103,8 @@ TEST(SlotSchedule, SharesAPromptOutToThePassesOfAllGroups) {
   EXPECT_THAT(last.sampled, ElementsAre(0));
   accept(schedule, {8}, 1);
   EXPECT_THAT(schedule.plan(1).tokens, ElementsAre(8));
-  accept(schedule, {9}, 0);
-  EXPECT_THAT(schedule.plan(0).tokens, ElementsAre(9));
+  accept(schedule, {99}, 0);
+  EXPECT_THAT(schedule.plan(0).tokens, ElementsAre(20, 21));  // half of four: shares are those of prompts that wait
 }
 
 TEST(SlotSchedule, APromptThatComesToAnIdleGroupKeepsItAtWork) {
