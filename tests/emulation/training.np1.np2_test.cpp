@@ -25,7 +25,7 @@ Life live_on_device(const GridConfig& shape, const std::vector<Step>& steps, std
     const cuda_emulation::HostRecord after = cuda_emulation::host_record();
     if (!std::exchange(first, false)) {
       EXPECT_EQ(after.waits - before.waits, 1u) << grid.coordinates();
-      EXPECT_GT(after.asked_before_last_wait, before.asked + 100) << grid.coordinates();
+      EXPECT_GT(after.asked_before_last_wait, before.asked + 50) << grid.coordinates();
     }
     EXPECT_EQ(after.asked - after.asked_before_last_wait, 0u) << "it waits before it has asked for all";
   });
