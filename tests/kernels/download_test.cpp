@@ -73,18 +73,18 @@ TEST(BegunDownload, IsThereWhenItHasBeenWaitedFor) {
   backend->await_downloads();  // none
   std::vector<void*> hosts;
   Floats tensor(*backend, 1001);
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 1; i <= 4; ++i) {
     hosts.push_back(backend->allocate_host(1001 * sizeof(float)));
     backend->fill(tensor, i);
     backend->begin_download(tensor, hosts.back());
   }
   backend->fill(tensor, 9);
   backend->await_downloads();
-  for (int i = 0; i < 4; ++i) {
-    const auto* values = static_cast<const float*>(hosts[static_cast<std::size_t>(i)]);
+  for (int i = 1; i <= 4; ++i) {
+    const auto* values = static_cast<const float*>(hosts[static_cast<std::size_t>(i - 1)]);
     EXPECT_EQ(std::count(values, values + 1001, static_cast<float>(i)), 1001);
-    backend->release_host(hosts[static_cast<std::size_t>(i)]);
   }
+  for (void* host : hosts) backend->release_host(host);
 }
 
 TEST(DownloadAside, NothingIsNothing) {
