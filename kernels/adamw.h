@@ -1,6 +1,6 @@
 // AdamW (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019), in PyTorch's order: decay first.
 //
-//   g = gradient_scale gradient                 m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
+//   g = scale gradient                          m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
 //   w = w (1 - rate decay) - rate / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + epsilon)
 //
 // All products that are added are explicit fused multiply-adds, so that an element's bits do not depend on its place in
@@ -15,10 +15,9 @@ namespace coxswain {
 
 // What a step needs, the same for all its elements.
 struct AdamWFactors {
-  float decay, step_size, root, beta1, beta2, rest1, rest2, scale, epsilon;
+  float decay, step_size, root, beta1, beta2, rest1, rest2, epsilon;
 
-  explicit AdamWFactors(const AdamWStep& step)
-      : beta1(step.beta1), beta2(step.beta2), scale(step.gradient_scale), epsilon(step.epsilon) {
+  explicit AdamWFactors(const AdamWStep& step) : beta1(step.beta1), beta2(step.beta2), epsilon(step.epsilon) {
     const auto t = static_cast<double>(step.step);
     const double rate = step.learning_rate, first = step.beta1, second = step.beta2;
     decay = static_cast<float>(1.0 - rate * static_cast<double>(step.weight_decay));
@@ -28,8 +27,8 @@ struct AdamWFactors {
     rest2 = static_cast<float>(1.0 - second);
   }
 
-  COXSWAIN_EVERYWHERE void update(float gradient, float& master, float& moment1, float& moment2) const {
-    const float g = gradient * scale;
+  // g: the gradient, scaled.
+  COXSWAIN_EVERYWHERE void update(float g, float& master, float& moment1, float& moment2) const {
     const float m = multiply_add(moment1, beta1, g * rest1);
     const float v = multiply_add(moment2, beta2, (g * rest2) * g);
     const float denominator = multiply_add(std::sqrt(v), root, epsilon);

@@ -1,19 +1,14 @@
-// The public operations: check, count, do. And the pool of memory that every backend shares.
+// The public operations: check, count, do.
 #include "kernels/backend.h"
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <new>
 #include <stdexcept>
 
 #include "kernels/operation_checks.h"
 
 namespace coxswain {
 namespace {
-
-// A request of any size, zero included, is served with whole cache lines.
-std::size_t pool_size(std::size_t bytes) { return bytes == 0 ? 64 : (bytes + 63) / 64 * 64; }
 
 // Least traffic: every operand goes through memory once.
 template <class... Views>
@@ -62,59 +57,6 @@ class Backend::Measure {
 
 // ---- memory
 
-void* Backend::allocate(std::size_t bytes) {
-  // The pool hands out again what the other stream may be working on still.
-  if (aside_) throw std::logic_error("work that goes on aside takes no memory");
-  const std::size_t size = pool_size(bytes);
-  Blocks& blocks = (in_recorded_work_ ? recorded_pool_ : pool_)[size];
-  if (in_recorded_work_) ++recorded_blocks_;
-  void* memory = nullptr;
-  if (!blocks.idle.empty()) {
-    memory = blocks.idle.back();
-    blocks.idle.pop_back();
-  } else {
-    blocks.idle.reserve(blocks.count + 1);  // so that release never needs memory
-    try {
-      memory = do_allocate(size);
-    } catch (const std::bad_alloc&) {  // blocks of other sizes may be in the way
-      release_pool();
-      memory = do_allocate(size);
-    }
-    ++blocks.count;
-    memory_.reserved += size;
-    memory_.taken_by_kind[static_cast<std::size_t>(kind_)] += size;
-  }
-  memory_.in_use += size;
-  memory_.peak = std::max(memory_.peak, memory_.in_use);
-  return memory;
-}
-
-void Backend::release(void* memory, std::size_t bytes) noexcept {
-  if (memory == nullptr) return;
-  downloads_.finish_reading(memory, bytes);
-  const std::size_t size = pool_size(bytes);
-  (in_recorded_work_ ? recorded_pool_ : pool_)[size].idle.push_back(memory);
-  if (in_recorded_work_) --recorded_blocks_;
-  memory_.in_use -= size;
-}
-
-void Backend::release_blocks(std::size_t size, Blocks& blocks) noexcept {
-  for (void* memory : blocks.idle) do_release(memory, size);
-  memory_.reserved -= size * blocks.idle.size();
-  blocks.count -= blocks.idle.size();
-  blocks.idle.clear();
-}
-
-void Backend::release_pool() noexcept {
-  downloads_.finish();
-  for (auto& [size, blocks] : pool_) release_blocks(size, blocks);
-}
-
-void Backend::release_idle(std::size_t at_least) {
-  for (auto entry = pool_.lower_bound(at_least); entry != pool_.end(); ++entry)
-    release_blocks(entry->first, entry->second);
-}
-
 void Backend::upload(const void* host, TensorView dst) {
   checks::transfer("upload", dst);
   require_unrecorded("upload");
@@ -129,18 +71,16 @@ void Backend::begin_upload(const void* host, TensorView dst) {
   Measure(*this, "upload", 0, traffic(dst)).run([&] { do_begin_upload(host, dst); });
 }
 
-void* Backend::allocate_host(std::size_t bytes) {
-  void* memory = std::aligned_alloc(64, pool_size(bytes));
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-void Backend::release_host(void* memory) noexcept { std::free(memory); }
-
 void Backend::download(TensorView src, void* host) {
   checks::transfer("download", src);
   require_unrecorded("download");
   Measure(*this, "download", 0, traffic(src)).run([&] { do_download(src, host); });
+}
+
+void Backend::begin_download(TensorView src, void* host) {
+  checks::transfer("download", src);
+  require_unrecorded("download");
+  Measure(*this, "download", 0, traffic(src)).run([&] { do_begin_download(src, host); });
 }
 
 void Backend::download_aside(TensorView src, void* host, BackgroundDownloads::Done done) {
@@ -382,6 +322,19 @@ void Backend::blend(TensorView x, double weight, TensorView target) {
 void Backend::sum_of_squares(TensorView x, std::int64_t block, TensorView out) {
   checks::sum_of_squares(x, block, out);
   Measure(*this, "sum_of_squares", 0, traffic(x, out)).run([&] { do_sum_of_squares(x, block, out); });
+}
+
+void Backend::ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out) {
+  checks::ordered_sums(x, places, ends, out);
+  const double taken = static_cast<double>(places.elements()) * static_cast<double>(size_of(DType::f64));
+  Measure(*this, "ordered_sums", 0, traffic(places, ends, out) + taken).run([&] {
+    do_ordered_sums(x, places, ends, out);
+  });
+}
+
+void Backend::clip(const Clip& op) {
+  checks::clip(op);
+  Measure(*this, "clip", 0, traffic(op.squares, op.loss, op.norm, op.scale)).run([&] { do_clip(op); });
 }
 
 void Backend::adamw(const AdamW& op) {

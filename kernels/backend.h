@@ -22,57 +22,11 @@
 
 #include "kernels/background_downloads.h"
 #include "kernels/memory_use.h"
+#include "kernels/operands.h"
 #include "kernels/recording.h"
 #include "kernels/view.h"
 
 namespace coxswain {
-
-// The three products of a linear layer: y = x w^T, dx = dy w, dw += dy^T x.
-enum class LinearProduct { forward, input_gradient, weight_gradient };
-
-enum class NormKind { layer, rms };
-enum class Activation { none, gelu, silu };  // gelu is the tanh form of GPT-2
-enum class RankingKind { pairwise, best_of_n };
-
-// A family of random numbers: Philox 4x32-10, counter = global element index, key = (seed, stream).
-struct RandomKey {
-  std::uint64_t seed = 0;
-  std::uint64_t stream = 0;
-};
-
-// Residual dropout. Row r, column c of the view is the global element (first_row + r) * columns + c.
-struct DropoutSpec {
-  float probability = 0.0f;
-  RandomKey key;
-  std::int64_t first_row = 0;
-};
-
-// Which keys a query may see, beside causality (always on): the band of GPT-3's sparse layers, and document borders.
-struct AttentionMask {
-  std::int64_t band = 0;      // query i sees keys i - band < j <= i; 0: all keys j <= i
-  TensorView document_start;  // i32 [b, t] or empty: index of the first token of the token's own document
-};
-
-struct LinearEpilogue {
-  TensorView bias;  // [n] or empty: added to the product
-  Activation activation = Activation::none;
-  TensorView activated;  // [m, n]: activation(y), if an activation is asked for
-};
-
-struct GradientEpilogue {
-  Activation activation = Activation::none;
-  TensorView pre_activation;  // [m, k]: dx = (dy w) * activation'(pre_activation)
-};
-
-struct AdamWStep {
-  float learning_rate = 0;
-  float beta1 = 0.9f;
-  float beta2 = 0.95f;
-  float epsilon = 1e-8f;
-  float weight_decay = 0;    // decoupled: w -= learning_rate * weight_decay * w
-  float gradient_scale = 1;  // clipping coefficient, applied to the gradient first
-  std::int64_t step = 1;     // for the bias corrections, from 1
-};
 
 class Backend {
  public:
@@ -92,6 +46,10 @@ class Backend {
   virtual void synchronize() = 0;                 // wait for everything asked for so far
   void upload(const void* host, TensorView dst);  // dense host memory -> view (dense)
   void download(TensorView src, void* host);      // view (dense) -> host, waits
+  // In two halves: what the view holds now goes to memory of allocate_host beside what follows; await_downloads: all
+  // that was begun is there.
+  void begin_download(TensorView src, void* host);
+  virtual void await_downloads() {}
   // The same beside what follows, where the device can: `done` is called when the bytes are there, maybe in another
   // thread, in the order of the calls. Whatever changes or frees `src` waits until it has been read: release, upload,
   // copy, fill, normal, blend and adamw do so, which are the operations that change a run's state.
@@ -258,9 +216,21 @@ class Backend {
   void blend(TensorView x, double weight, TensorView target);          // f32 [n]: target += weight (x - target)
   // out[i] = sum of squares of x[i * block, (i + 1) * block) in double; f32 [n] -> f64 [ceil(n / block)]
   void sum_of_squares(TensorView x, std::int64_t block, TensorView out);
-  // gradient, master, moments: f32 [n]. working: empty, or bf16 [n] that receives the rounded new master.
+  // out[s] = sum of x[place] over the s-th run of places, one after the other, from zero. f64 [n]; i32 [k]; i32 [sums]
+  // where each run ends, the first beginning at 0; f64 [sums]
+  void ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out);
+  // What a step may do, see clipping.h: the norm, and the scale for its updates, of a sum of squares and a loss. All
+  // are f64 [1].
+  struct Clip {
+    TensorView squares, loss;
+    double limit = 0;  // of the norm; 0: none
+    TensorView norm, scale;
+  };
+  void clip(const Clip& op);
+  // gradient, master, moments: f32 [n]. working: empty, or bf16 [n] that receives the rounded new master. scale f64
+  // [1]: the gradient is multiplied by it first; below zero nothing changes.
   struct AdamW {
-    TensorView gradient, master, moment1, moment2, working;
+    TensorView gradient, scale, master, moment1, moment2, working;
     AdamWStep step;
   };
   void adamw(const AdamW& op);
@@ -302,6 +272,7 @@ class Backend {
   virtual void do_upload(const void* host, TensorView dst) = 0;
   virtual void do_begin_upload(const void* host, TensorView dst) { do_upload(host, dst); }
   virtual void do_download(TensorView src, void* host) = 0;
+  virtual void do_begin_download(TensorView src, void* host) { do_download(src, host); }
   // Whether do_download_aside may be called in another thread, beside all other operations.
   virtual bool downloads_aside() const { return false; }
   virtual void begin_download_aside() {}  // before each, in the caller's thread
@@ -351,6 +322,8 @@ class Backend {
   virtual void do_weighted_sum(TensorView x, TensorView weight, TensorView out) = 0;
   virtual void do_blend(TensorView x, double weight, TensorView target) = 0;
   virtual void do_sum_of_squares(TensorView x, std::int64_t block, TensorView out) = 0;
+  virtual void do_ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out) = 0;
+  virtual void do_clip(const Clip& op) = 0;
   virtual void do_adamw(const AdamW& op) = 0;
   virtual void do_normal(const NormalFill& op) = 0;
 

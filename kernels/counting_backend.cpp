@@ -59,6 +59,8 @@ class CountingBackend final : public Backend {
   void do_weighted_sum(TensorView, TensorView, TensorView) override {}
   void do_blend(TensorView, double, TensorView) override {}
   void do_sum_of_squares(TensorView, std::int64_t, TensorView) override {}
+  void do_ordered_sums(TensorView, TensorView, TensorView, TensorView) override {}
+  void do_clip(const Clip&) override {}
   void do_adamw(const AdamW&) override {}
   void do_normal(const NormalFill&) override {}
 

@@ -331,8 +331,33 @@ void sum_of_squares(const TensorView& x, std::int64_t block, const TensorView& o
   op.type("out", out, DType::f64);
 }
 
+void ordered_sums(const TensorView& x, const TensorView& places, const TensorView& ends, const TensorView& out) {
+  const Operation op("ordered_sums");
+  for (const auto& [name, view] : {std::pair("x", &x), std::pair("places", &places), std::pair("ends", &ends)}) {
+    op.rank(name, *view, 1);
+    op.vector(name, *view, view->shape[0]);
+  }
+  op.type("x", x, DType::f64);
+  op.type("places", places, DType::i32);
+  op.type("ends", ends, DType::i32);
+  op.vector("out", out, ends.shape[0]);
+  op.type("out", out, DType::f64);
+}
+
+void clip(const Backend::Clip& call) {
+  const Operation op("clip");
+  for (const auto& [name, view] : {std::pair("squares", &call.squares), std::pair("loss", &call.loss),
+                                   std::pair("norm", &call.norm), std::pair("scale", &call.scale)}) {
+    op.vector(name, *view, 1);
+    op.type(name, *view, DType::f64);
+  }
+  op.require(call.limit >= 0, "a limit of " + std::to_string(call.limit) + ", expected 0 or more");
+}
+
 void adamw(const Backend::AdamW& call) {
   const Operation op("adamw");
+  op.vector("scale", call.scale, 1);
+  op.type("scale", call.scale, DType::f64);
   op.rank("master", call.master, 1);
   const std::int64_t n = call.master.shape[0];
   for (const auto& [name, view] : {std::pair("gradient", &call.gradient), std::pair("master", &call.master),

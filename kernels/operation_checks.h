@@ -44,6 +44,8 @@ void add(const TensorView& a, const TensorView& b, const TensorView& sum);
 void weighted_sum(const TensorView& x, const TensorView& weight, const TensorView& out);
 void blend(const TensorView& x, const TensorView& target);
 void sum_of_squares(const TensorView& x, std::int64_t block, const TensorView& out);
+void ordered_sums(const TensorView& x, const TensorView& places, const TensorView& ends, const TensorView& out);
+void clip(const Backend::Clip& op);
 void adamw(const Backend::AdamW& op);
 void normal(const Backend::NormalFill& op);
 

@@ -60,6 +60,8 @@ class CpuBackend : public Backend {
   void do_weighted_sum(TensorView x, TensorView weight, TensorView out) override;
   void do_blend(TensorView x, double weight, TensorView target) override;
   void do_sum_of_squares(TensorView x, std::int64_t block, TensorView out) override;
+  void do_ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out) override;
+  void do_clip(const Clip& op) override;
   void do_adamw(const AdamW& op) override;
   void do_normal(const NormalFill& op) override;
 };

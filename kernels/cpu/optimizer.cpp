@@ -1,7 +1,8 @@
-// AdamW in one pass over memory, which is what it costs. The formula is in kernels/adamw.h.
+// AdamW in one pass over memory, which is what it costs. The formula is in kernels/adamw.h. And what it is scaled by.
 #include <algorithm>
 
 #include "kernels/adamw.h"
+#include "kernels/clipping.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/math.h"
 
@@ -12,18 +13,21 @@ namespace {
 constexpr std::int64_t kGroup = 64, kAhead = 512;
 
 template <bool rounds>
-void update_group(const AdamWFactors& factors, const float* gradient, float* master, float* moment1, float* moment2,
-                  bf16* working, std::int64_t count) {
+void update_group(const AdamWFactors& factors, float scale, const float* gradient, float* master, float* moment1,
+                  float* moment2, bf16* working, std::int64_t count) {
   const AdamWFactors f = factors;
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) {
-    f.update(gradient[i], master[i], moment1[i], moment2[i]);
+    f.update(gradient[i] * scale, master[i], moment1[i], moment2[i]);
     if constexpr (rounds) put(working[i], master[i]);
   }
 }
 
 template <bool rounds>
 void update(const Backend::AdamW& op) {
+  const double given = *op.scale.as<double>();
+  if (!(given >= 0)) return;
+  const auto scale = static_cast<float>(given);
   const AdamWFactors factors(op.step);
   const float* gradient = op.gradient.as<float>();
   float* master = op.master.as<float>();
@@ -39,12 +43,18 @@ void update(const Backend::AdamW& op) {
       __builtin_prefetch(moment1 + line, 1);
       __builtin_prefetch(moment2 + line, 1);
     }
-    update_group<rounds>(factors, gradient + i, master + i, moment1 + i, moment2 + i, rounds ? working + i : nullptr,
-                         std::min(kGroup, count - i));
+    update_group<rounds>(factors, scale, gradient + i, master + i, moment1 + i, moment2 + i,
+                         rounds ? working + i : nullptr, std::min(kGroup, count - i));
   }
 }
 
 }  // namespace
+
+void CpuBackend::do_clip(const Clip& op) {
+  const Clipping clipping(*op.squares.as<double>(), *op.loss.as<double>(), op.limit);
+  *op.norm.as<double>() = clipping.norm;
+  *op.scale.as<double>() = clipping.scale;
+}
 
 void CpuBackend::do_adamw(const AdamW& op) { op.working ? update<true>(op) : update<false>(op); }
 

@@ -125,6 +125,16 @@ void CpuBackend::do_sum_of_squares(TensorView x, std::int64_t block, TensorView 
                         : sum_of_squares_typed<float>(x, block, out.as<double>());
 }
 
+void CpuBackend::do_ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out) {
+  const std::int32_t* place = places.as<std::int32_t>();
+  std::int32_t i = 0;
+  for (std::int64_t s = 0; s < ends.elements(); ++s) {
+    double sum = 0;
+    for (; i < ends.as<std::int32_t>()[s]; ++i) sum += x.as<double>()[place[i]];
+    out.as<double>()[s] = sum;
+  }
+}
+
 void CpuBackend::do_bias_gradient(TensorView dy, TensorView dbias) {
   dispatch_type(dy.dtype, [&](auto type) { bias_gradient_typed<typename decltype(type)::type>(dy, dbias); });
 }

@@ -85,6 +85,8 @@ void CudaBackend::do_begin_upload(const void* host, TensorView dst) {
 
 void CudaBackend::finish_uploads() { uploads_->finish(); }
 
+void CudaBackend::await_downloads() { aside_->wait(); }
+
 void* CudaBackend::allocate_host(std::size_t bytes) {
   void* memory = nullptr;
   if (bytes > 0) check_cuda(cudaMallocHost(&memory, bytes), "cudaMallocHost");
@@ -93,6 +95,7 @@ void* CudaBackend::allocate_host(std::size_t bytes) {
 
 void CudaBackend::release_host(void* memory) noexcept {
   uploads_->wait();
+  cudaStreamSynchronize(stream_->get());  // downloads to it
   if (memory != nullptr) cudaFreeHost(memory);
 }
 
@@ -100,6 +103,10 @@ void CudaBackend::do_download(TensorView src, void* host) {
   if (src.bytes() > 0)
     check_cuda(cudaMemcpyAsync(host, src.data, src.bytes(), cudaMemcpyDeviceToHost, stream()), "cudaMemcpyAsync");
   synchronize();
+}
+
+void CudaBackend::do_begin_download(TensorView src, void* host) {
+  if (src.bytes() > 0) aside_->begin(stream(), src.data, host, src.bytes());
 }
 
 void CudaBackend::begin_download_aside() { aside_->follow(stream()); }

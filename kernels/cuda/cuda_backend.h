@@ -27,6 +27,7 @@ class CudaBackend : public Backend {
   void* allocate_host(std::size_t bytes) override;
   void release_host(void* memory) noexcept override;
   void finish_uploads() override;
+  void await_downloads() override;
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
@@ -40,6 +41,7 @@ class CudaBackend : public Backend {
   void do_upload(const void* host, TensorView dst) override;
   void do_begin_upload(const void* host, TensorView dst) override;
   void do_download(TensorView src, void* host) override;
+  void do_begin_download(TensorView src, void* host) override;
   bool downloads_aside() const override { return true; }
   void begin_download_aside() override;
   void do_download_aside(TensorView src, void* host) override;
@@ -86,6 +88,8 @@ class CudaBackend : public Backend {
   void do_weighted_sum(TensorView x, TensorView weight, TensorView out) override;
   void do_blend(TensorView x, double weight, TensorView target) override;
   void do_sum_of_squares(TensorView x, std::int64_t block, TensorView out) override;
+  void do_ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out) override;
+  void do_clip(const Clip& op) override;
   void do_adamw(const AdamW& op) override;
   void do_normal(const NormalFill& op) override;
 

@@ -13,7 +13,8 @@ PinnedDownload::~PinnedDownload() {
     if (half.filled != nullptr) cudaEventDestroy(half.filled);
   }
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
-  if (asked_ != nullptr) cudaEventDestroy(asked_);
+  for (cudaEvent_t event : {asked_, begun_})
+    if (event != nullptr) cudaEventDestroy(event);
 }
 
 void PinnedDownload::follow(cudaStream_t work) {
@@ -52,6 +53,17 @@ void PinnedDownload::copy(const void* src, void* host, std::size_t bytes) {
     check_cuda(cudaEventSynchronize(before.filled), "cudaEventSynchronize");
     std::memcpy(to + (piece - 1) * kPiece, before.memory, length(piece - 1));
   }
+}
+
+void PinnedDownload::begin(cudaStream_t work, const void* src, void* host, std::size_t bytes) {
+  if (begun_ == nullptr)
+    check_cuda(cudaEventCreateWithFlags(&begun_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  check_cuda(cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, work), "cudaMemcpyAsync");
+  check_cuda(cudaEventRecord(begun_, work), "cudaEventRecord");
+}
+
+void PinnedDownload::wait() {
+  if (begun_ != nullptr) check_cuda(cudaEventSynchronize(begun_), "cudaEventSynchronize");
 }
 
 }  // namespace coxswain

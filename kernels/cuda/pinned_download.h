@@ -1,5 +1,6 @@
-// Downloads beside the backend's work: a stream of their own, and two pieces of pinned host memory, of which one is
-// filled by the GPU while the other is copied to where it belongs. Floor: the rate of the bus, or of one thread's copy.
+// Downloads that go on while the host does. Long ones, beside the backend's work too: a stream of their own, and two
+// pieces of pinned host memory, of which one is filled by the GPU while the other is copied to where it belongs. Short
+// ones to pinned memory: in the work's stream, waited for later. Floor: the rate of the bus, or of one thread's copy.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -21,6 +22,10 @@ class PinnedDownload {
   // Returns when the bytes are there. Always in the same thread.
   void copy(const void* src, void* host, std::size_t bytes);
 
+  // To pinned memory, after what `work` has been asked for and before what comes next.
+  void begin(cudaStream_t work, const void* src, void* host, std::size_t bytes);
+  void wait();  // until all that was begun is there
+
  private:
   static constexpr std::size_t kPiece = std::size_t{4} << 20;
   struct Half {
@@ -30,7 +35,7 @@ class PinnedDownload {
   void prepare();
 
   const int device_;
-  cudaEvent_t asked_ = nullptr;
+  cudaEvent_t asked_ = nullptr, begun_ = nullptr;
   cudaStream_t stream_ = nullptr;
   std::array<Half, 2> halves_;
 };

@@ -68,6 +68,23 @@ void product_sums(Backend& backend, cudaStream_t stream, const TensorView& x, co
   elementwise(stream, 1, blocks, AddPieces{partial.data(), pieces_in_block, out});
 }
 
+// One block a sum: its threads fetch pieces, one of them adds.
+__global__ void __launch_bounds__(kThreads)
+    ordered_sums_kernel(const double* x, const std::int32_t* places, const std::int32_t* ends, double* out) {
+  COXSWAIN_SHARED(double, piece, kThreads);
+  const std::int32_t end = ends[blockIdx.x];
+  double sum = 0;
+  for (std::int32_t start = blockIdx.x == 0 ? 0 : ends[blockIdx.x - 1]; start < end; start += kThreads) {
+    const std::int32_t count = end - start < kThreads ? end - start : kThreads;
+    const auto thread = static_cast<std::int32_t>(threadIdx.x);
+    if (thread < count) piece[thread] = x[places[start + thread]];
+    __syncthreads();
+    for (std::int32_t i = 0; thread == 0 && i < count; ++i) sum += piece[i];
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) out[blockIdx.x] = sum;
+}
+
 template <class Type>
 struct BiasGradient {
   using T = Type;
@@ -103,6 +120,11 @@ void CudaBackend::do_sum_of_squares(TensorView x, std::int64_t block, TensorView
   if (x.elements() == 0) return;
   x.dtype == DType::f64 ? product_sums<double>(*this, stream(), x, x, block, out.as<double>())
                         : product_sums<float>(*this, stream(), x, x, block, out.as<double>());
+}
+
+void CudaBackend::do_ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out) {
+  launch(stream(), {dim3(static_cast<unsigned>(ends.elements()))}, ordered_sums_kernel, x.as<double>(),
+         places.as<std::int32_t>(), ends.as<std::int32_t>(), out.as<double>());
 }
 
 void CudaBackend::do_bias_gradient(TensorView dy, TensorView dbias) {

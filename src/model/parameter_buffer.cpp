@@ -83,10 +83,8 @@ void ParameterBuffer::lay_out(const ModelContext& context) {
       unit.rows = piece[0];
       unit.columns = piece.elements() / piece[0];
       unit.block_rows = std::max<std::int64_t>(1, kBlockElements / unit.columns);
-      unit.first_block = blocks_;
       units_.push_back(unit);
       elements_ += unit.elements();
-      blocks_ += unit.blocks();
     }
   }
   if (parameters_.empty() || parameters_.back()->is_sharded()) replicated_start_ = elements_;
@@ -125,6 +123,10 @@ void ParameterBuffer::cut_into_slices(int data_ranks) {
       for (; rank < data_ranks && start >= elements_ * rank / data_ranks; ++rank)
         starts_[static_cast<std::size_t>(rank)] = start;
     }
+}
+
+int ParameterBuffer::owner_of(std::int64_t element) const {
+  return static_cast<int>(std::upper_bound(starts_.begin(), starts_.end(), element) - starts_.begin()) - 1;
 }
 
 void ParameterBuffer::find_own_parts() {

@@ -25,10 +25,8 @@ struct ParameterUnit {
   int local_shard = 0;
   std::int64_t offset = 0;  // in the flat buffers, elements
   std::int64_t rows = 0, columns = 1;
-  std::int64_t block_rows = 0;   // of all blocks but the last
-  std::int64_t first_block = 0;  // of the buffer's blocks
+  std::int64_t block_rows = 0;  // of all blocks but the last
   std::int64_t elements() const { return rows * columns; }
-  std::int64_t blocks() const { return (rows + block_rows - 1) / block_rows; }
 };
 
 // The part of a unit that one data rank owns: rows [first_row, first_row + rows).
@@ -58,7 +56,6 @@ class ParameterBuffer {
   TensorView gradients() const { return gradients_; }  // f32 [n], or empty
   std::int64_t elements() const { return elements_; }
   const std::vector<ParameterUnit>& units() const { return units_; }
-  std::int64_t blocks() const { return blocks_; }
 
   // See Model::park.
   void park(bool changed);
@@ -71,8 +68,10 @@ class ParameterBuffer {
   // Slices of the data ranks: rank r owns elements [starts[r], starts[r + 1]).
   const std::vector<std::int64_t>& starts() const { return starts_; }
   std::int64_t own_start() const { return starts_[static_cast<std::size_t>(data_rank_)]; }
+  int owner_of(std::int64_t element) const;  // which data rank
   std::int64_t own_elements() const { return starts_[static_cast<std::size_t>(data_rank_) + 1] - own_start(); }
   const std::vector<OwnedPart>& own_parts() const { return own_parts_; }
+  TensorView own_gradients() const { return gradients_.view().slice(0, own_start(), own_elements()); }  // f32
 
  private:
   void lay_out(const ModelContext& context);
@@ -87,7 +86,7 @@ class ParameterBuffer {
   std::vector<ParameterUnit> units_;
   std::vector<std::int64_t> starts_;
   std::vector<OwnedPart> own_parts_;
-  std::int64_t elements_ = 0, replicated_start_ = 0, blocks_ = 0;
+  std::int64_t elements_ = 0, replicated_start_ = 0;
   int data_rank_ = 0;
   Tensor values_, gradients_;
   HostMemory parked_;  // the values, from the first parking on

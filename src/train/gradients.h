@@ -2,7 +2,7 @@
 //
 // Micro-batches of a data shard add up one after the other in the model's gradient buffers; data shards add up in the
 // fixed tree, first those of this rank, then over grid.data(), which leaves each data rank its own slice; the two uses
-// of a tied embedding come last. The global norm adds up squares in double: block by block, unit by unit.
+// of a tied embedding come last.
 //
 // A part's gradients leave for the other data ranks as soon as its last data shard is through, beside the backward of
 // the parts below it.
@@ -10,11 +10,11 @@
 
 #include <cstdint>
 #include <deque>
-#include <utility>
 #include <vector>
 
 #include "model/model.h"
 #include "parallel/tree_sum.h"
+#include "train/gradient_squares.h"
 
 namespace coxswain {
 
@@ -26,26 +26,18 @@ class Gradients {
   // The last micro-batch of a data shard went back through a part of the chunk's stage. Collective over grid.tensor()
   // and grid.data().
   void finish_shard(int chunk, int part);
-  // All data shards are in: waits for the sums over grid.data(), exchanges tied gradients over grid.pipeline() and
-  // returns the global norm, the same on every rank. Collective over the world.
-  double finish_step();
-
-  // f32 [own elements] of a buffer that owns its values; valid until the next begin_step.
-  TensorView own_slice(const ParameterBuffer& buffer) const;
+  // All data shards are in: finishes the sums over grid.data(), which ParameterBuffer::own_gradients then shows of each
+  // buffer that owns its values, exchanges tied gradients over grid.pipeline() and returns the sum of all squares, see
+  // GradientSquares. Collective over the world.
+  TensorView finish_step();
 
  private:
   void leave(std::size_t buffer);
   void advance(bool wait);
   void sum_tied_uses();
-  double global_norm();
-  struct Counted {
-    std::vector<std::pair<const ParameterBuffer*, std::int64_t>> buffers;
-    std::int64_t blocks = 0;
-  };
-  Counted counted() const;
-  std::vector<double> block_squares(const Counted& counted);
 
   Model& model_;
+  GradientSquares squares_;
   std::vector<TreeSum> sums_;  // one a buffer, in the model's order
   std::int64_t scratch_elements_ = 0;
   Tensor scratch_;                    // f32, of the sums below, while there are some

@@ -21,19 +21,18 @@ void Optimizer::reset() {
   }
 }
 
-void Optimizer::step(const Gradients& gradients, double learning_rate, double gradient_scale) {
-  ++updates_;
+void Optimizer::step(double learning_rate, TensorView scale) {
   Backend::AdamW op;
   op.step.learning_rate = static_cast<float>(learning_rate);
   op.step.beta1 = static_cast<float>(config_.beta1);
   op.step.beta2 = static_cast<float>(config_.beta2);
   op.step.epsilon = static_cast<float>(config_.epsilon);
-  op.step.gradient_scale = static_cast<float>(gradient_scale);
-  op.step.step = updates_;
+  op.step.step = updates_ + 1;
+  op.scale = scale;
   model_.await_values();  // of the update before
   for (std::size_t i = 0; i < moments_.size(); ++i) {
     const MasterWeights::Slice& slice = weights_.slices()[i];
-    const TensorView gradient = gradients.own_slice(*slice.buffer);
+    const TensorView gradient = slice.buffer->own_gradients();
     for (const OwnedPart& part : slice.buffer->own_parts()) {
       op.gradient = gradient.slice(0, part.offset, part.elements());
       op.master = slice.values.slice(0, part.offset, part.elements());

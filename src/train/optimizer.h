@@ -10,7 +10,6 @@
 #include "model/model.h"
 #include "tensor/archive.h"
 #include "train/config.h"
-#include "train/gradients.h"
 #include "train/master_weights.h"
 
 namespace coxswain {
@@ -20,8 +19,10 @@ class Optimizer {
   Optimizer(Model& model, MasterWeights& weights, const OptimizerConfig& config);
 
   void reset();  // moments zero, no updates
-  // One update. gradient_scale: the clipping coefficient. Counts itself for the bias corrections.
-  void step(const Gradients& gradients, double learning_rate, double gradient_scale);
+  // Asks for one update, by the gradients times the scale, f64 [1]. Where that is below zero the device leaves it out;
+  // if it was made, count_update must come before the next one: bias corrections hang on how many there were.
+  void step(double learning_rate, TensorView scale);
+  void count_update() { ++updates_; }
   void visit(Archive& archive);  // the moments and the count
   std::int64_t updates() const { return updates_; }
 

@@ -1,21 +1,13 @@
 #include "train/trainer.h"
 
-#include <algorithm>
-#include <cmath>
-
 namespace coxswain {
-
-namespace {
-
-constexpr std::int64_t kMostTerms = 8;  // of any objective
-
-}  // namespace
 
 Trainer::Trainer(Model& model, const BatchConfig& batch, const OptimizerConfig& optimizer)
     : model_(model),
       recompute_(batch.recompute),
       optimizer_config_(optimizer),
       gradients_(model),
+      verdict_(model),
       weights_(model),
       optimizer_(model, weights_, optimizer),
       pipeline_(model) {}
@@ -25,18 +17,17 @@ void Trainer::visit(Archive& archive) {
   optimizer_.visit(archive);
 }
 
+// Nothing in here waits for the device but the last of it, whose numbers are there before the update is made.
 StepResult Trainer::step(std::span<const GlobalBatch> parts, double learning_rate) {
   const Work work = load_work(model_.context().grid, parts, true);
+  verdict_.begin_step(work);
   gradients_.begin_step();
   run(work);
-  StepResult result;
-  result.gradient_norm = gradients_.finish_step();
-  add_up_terms(work, result);  // after all that the device is asked for: nothing waits for it twice
-  result.updated = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);
-  if (!result.updated) return result;
-  const double clip = optimizer_config_.clip_norm;
-  const double scale = clip > 0 ? std::min(1.0, clip / (result.gradient_norm + 1e-6)) : 1.0;
-  optimizer_.step(gradients_, learning_rate, scale);
+  const TensorView squares = gradients_.finish_step();
+  verdict_.decide(work, squares, optimizer_config_.clip_norm);
+  optimizer_.step(learning_rate, verdict_.scale());
+  StepResult result = verdict_.read(work);
+  if (result.updated) optimizer_.count_update();
   return result;
 }
 
@@ -45,8 +36,6 @@ void Trainer::run(const Work& work) {
   saved_.resize(static_cast<std::size_t>(model_.stages()));
   for (auto& of_chunk : saved_) of_chunk.resize(count);
   output_gradients_.resize(count);
-  const Shape shape{static_cast<std::int64_t>(count), kMostTerms};
-  if (!terms_ || !(terms_.shape() == shape)) terms_ = Tensor(model_.context().backend, DType::f64, shape);
   for (const PipelineTask& task : pipeline_.schedule(static_cast<int>(count))) {
     const auto index = static_cast<std::size_t>(task.micro_batch);
     Stage::Saved& saved = saved_[static_cast<std::size_t>(task.chunk)][index];
@@ -67,29 +56,9 @@ void Trainer::judge(const Work& work, int micro_batch, const Stage::Saved& saved
   Backend& backend = model_.context().backend;
   const Objective& objective = *work.part_of(work.items[static_cast<std::size_t>(micro_batch)]).objective;
   Tensor gradient(backend, DType::f32, {saved.batch.rows()});
-  objective.evaluate(backend, saved.head.output, saved.batch, terms_[micro_batch].slice(0, 0, objective.terms()),
-                     gradient);
+  objective.evaluate(backend, saved.head.output, saved.batch,
+                     verdict_.terms()[micro_batch].slice(0, 0, objective.terms()), gradient);
   output_gradients_[static_cast<std::size_t>(micro_batch)] = std::move(gradient);
-}
-
-// Every micro-batch's share, added up in the batch's order.
-void Trainer::add_up_terms(const Work& work, StepResult& result) {
-  const ProcessGrid& grid = model_.context().grid;
-  std::vector<double> own(work.items.size() * kMostTerms, 0.0);
-  const bool mine = model_.stage(model_.stages() - 1).is_last() && grid.tensor_rank() == 0;
-  if (mine) model_.context().backend.download(terms_, own.data());
-  const std::vector<double> all = merge_items(grid, own, mine, "losses");
-  for (const GlobalBatch& part : work.parts)
-    result.terms.emplace_back(static_cast<std::size_t>(part.objective->terms()), 0.0);
-  for (std::size_t i = 0; i * kMostTerms < all.size(); ++i) {
-    // Every rank's items have the parts of this rank's: all data shards are alike.
-    const auto part = static_cast<std::size_t>(work.items[i % work.items.size()].part);
-    std::vector<double>& terms = result.terms[part];
-    for (std::size_t term = 0; term < terms.size(); ++term) terms[term] += all[i * kMostTerms + term];
-    result.loss += all[i * kMostTerms];
-  }
-  for (std::size_t part = 0; part < result.terms.size(); ++part)
-    for (double& term : result.terms[part]) term /= work.parts[part].weight;
 }
 
 }  // namespace coxswain

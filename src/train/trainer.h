@@ -14,15 +14,9 @@
 #include "train/master_weights.h"
 #include "train/optimizer.h"
 #include "train/pipeline.h"
+#include "train/step_verdict.h"
 
 namespace coxswain {
-
-struct StepResult {
-  double loss = 0;                         // what was minimised: the parts' losses times their weights
-  std::vector<std::vector<double>> terms;  // of each part's objective
-  double gradient_norm = 0;                // before clipping
-  bool updated = false;                    // false: loss or gradient was not finite, and nothing has changed
-};
 
 class Trainer {
  public:
@@ -34,22 +28,20 @@ class Trainer {
 
   MasterWeights& weights() { return weights_; }
   void visit(Archive& archive);  // weights and the optimizer's state
-  const Gradients& gradients() const { return gradients_; }
 
  private:
   void run(const Work& work);
   // The last stage's look at a micro-batch: its terms are kept, its output's gradient is left in output_gradients_.
   void judge(const Work& work, int micro_batch, const Stage::Saved& saved);
-  void add_up_terms(const Work& work, StepResult& result);
 
   Model& model_;
   Recompute recompute_;
   OptimizerConfig optimizer_config_;
   Gradients gradients_;
+  StepVerdict verdict_;
   MasterWeights weights_;
   Optimizer optimizer_;
   std::vector<std::vector<Stage::Saved>> saved_;  // [chunk][micro-batch]
-  Tensor terms_;                                  // f64 [micro-batches of this rank, kMostTerms]; last stage only
   std::vector<Tensor> output_gradients_;          // f32 [m] of each micro-batch; last stage only
   Pipeline pipeline_;
 };

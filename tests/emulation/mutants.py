@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks the CUDA kernels one line at a time and runs tests/kernels/agreement_test.cpp (transfers: upload_test.cpp and
-download_test.cpp) on the emulated GPU: every mutant must be caught, by a difference from the CPU, by bits that depend on
-the order, or by a report of the emulation.
+download_test.cpp; some sums and updates: reduce_test.cpp, optimizer_test.cpp) on the emulated GPU: every mutant must be
+caught, by a difference from the CPU, by bits that depend on the order, or by a report of the emulation.
 
 usage: mutants.py BUILD [WORD ...]   all mutants, or those whose file or text has a WORD; BUILD: a folder of preset `release`
        mutants.py BUILD --some       four of them, others with every commit: what continuous integration runs
@@ -23,7 +23,8 @@ SOME = 4
 # The program, and the tests of it.
 TESTS = {"layers": ("agreement", "Agreement.OfLayers"), "attention": ("agreement", "Agreement.OfAttentionAndDecoding"),
          "losses": ("agreement", "Agreement.OfLosses"), "memory": ("agreement", "Agreement.OfMemoryAndUpdates"),
-         "uploads": ("upload", "*"), "downloads": ("download", "*")}
+         "uploads": ("upload", "*"), "downloads": ("download", "*"), "updates": ("optimizer", "*"),
+         "sums": ("reduce", "*")}
 # file (": NAME": a header, with the source that uses it), text, what takes its first place, test that must fail.
 MUTANTS = [
     ("common.cuh: norm", "  __syncthreads();  // the last call's values may still be read\n", "", "layers"),
@@ -173,6 +174,14 @@ MUTANTS = [
     ("cuda_backend.cu", "  side_->follow(*stream_);\n", "", "uploads"),
     ("cuda_backend.cu", "if (side_) stream_->follow(*side_);", "", "uploads"),
     ("optimizer.cu", "rounded.store(working + first)", "rounded.store(working + first + 1)", "memory"),
+    ("optimizer.cu", "    if (!(*scale >= 0)) return;\n", "", "updates"),
+    ("optimizer.cu", "g[i] * factor", "g[i]", "memory"),
+    ("reduce.cu", "    __syncthreads();\n    for (std::int32_t i = 0; thread == 0",
+     "    for (std::int32_t i = 0; thread == 0", "sums"),
+    ("reduce.cu", "sum += piece[i];\n    __syncthreads();", "sum += piece[i];", "sums"),
+    ("reduce.cu", "blockIdx.x == 0 ? 0 : ends[blockIdx.x - 1]", "0", "sums"),
+    ("pinned_download.cu", "if (begun_ != nullptr) check_cuda(cudaEventSynchronize(begun_), ",
+     "if (begun_ != nullptr) check_cuda(cudaSuccess, ", "downloads"),
     ("random.cu", "[index % 4]", "[index % 2]", "memory"),
 ]
 

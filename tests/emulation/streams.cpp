@@ -22,6 +22,7 @@ struct Device {
   std::vector<std::unique_ptr<CUstream_st>> all_streams;  // kept: a name that is used too late is still a stream
   std::vector<std::unique_ptr<CUevent_st>> events;
   std::size_t waiting = 0;  // works in all streams
+  HostRecord record;
 };
 Device& device() {
   static Device only;
@@ -105,6 +106,7 @@ void put(cudaStream_t stream, Work work) {
     fail(stream ? "a stream that was destroyed" : "the default stream is not emulated");
   stream->queue.push_back(std::move(work));
   ++device().waiting;
+  ++device().record.asked;
   constexpr std::size_t kMost = 4096;
   if (device().waiting < kMost && order()() % 16 != 0) return;
   const OpenMemory open;
@@ -153,7 +155,18 @@ void enqueue_until_done(cudaStream_t stream, std::function<bool()> attempt) {
   put(stream, Work{std::move(attempt), nullptr, 0});
 }
 
+HostRecord host_record() {
+  const auto lock = lock_device();
+  return device().record;
+}
+
+void note_wait() {
+  ++device().record.waits;
+  device().record.asked_before_last_wait = device().record.asked;
+}
+
 void run_all() {
+  note_wait();
   run_until([] { return device().waiting == 0; });
 }
 
@@ -198,6 +211,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const auto lock = lock_device();
   if (const cudaError_t error = call_outside_of_capture(stream)) return error;
+  note_wait();
   run_until([stream] { return stream->queue.empty(); });
   return cudaSuccess;
 }
@@ -241,6 +255,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const auto lock = lock_device();
   if (event->capture != nullptr) return cudaErrorCapturedEvent;
   const std::uint64_t ticket = event->recorded;
+  note_wait();
   run_until([event, ticket] { return event->reached >= ticket; });
   return cudaSuccess;
 }

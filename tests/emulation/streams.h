@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -29,5 +30,13 @@ void enqueue(cudaStream_t stream, std::function<void()> work);
 void enqueue_until_done(cudaStream_t stream, std::function<bool()> attempt);
 int current_device();
 void run_all();
+
+// What the host has done since the process began: how often it waited for the device, and how much it had put into
+// streams by then, of all that it has by now.
+struct HostRecord {
+  std::uint64_t waits = 0, asked_before_last_wait = 0, asked = 0;
+};
+HostRecord host_record();
+void note_wait();
 
 }  // namespace cuda_emulation

@@ -62,13 +62,18 @@ inline AgreementCase add_case(std::int64_t n) {
 }
 
 inline AgreementCase sums_case(std::int64_t n, std::int64_t block) {
-  return {"weighted_sum, sum_of_squares and blend " + std::to_string(n),
+  return {"weighted_sum, sum_of_squares, ordered_sums and blend " + std::to_string(n),
           [=](Trial& t) {
             auto x = t.input<float>({n}, 1), weight = t.input<float>({n}, 2), target = t.input<float>({n}, 3);
             Host<double> sum({1}), squares({(n + block - 1) / block});
             t.backend.weighted_sum(x, weight, sum);
             t.backend.sum_of_squares(x, block, squares);
             t.backend.blend(x, 0.3, target);
+            auto places = integers({4}, {0, static_cast<std::int32_t>(squares.size() - 1), 0, 0});
+            auto ends = integers({2}, {3, 4});
+            Host<double> sums({2});
+            t.backend.ordered_sums(squares, places, ends, sums);
+            t.output("ordered_sums", sums);
             t.output("weighted_sum", sum);
             t.output("sum_of_squares", squares);
             t.output("blend", target);
@@ -77,17 +82,22 @@ inline AgreementCase sums_case(std::int64_t n, std::int64_t block) {
 }
 
 inline AgreementCase adamw_case(std::int64_t n) {
-  return {"adamw " + std::to_string(n),
+  return {"clip and adamw " + std::to_string(n),
           [n](Trial& t) {
             auto gradient = t.input<float>({n}, 1), master = t.input<float>({n}, 2),
                  first = t.input<float>({n}, 3, 0.1);
             auto second = t.input<float>({n}, 4, 0.01);
             for (float& value : second.values()) value = std::abs(value);
             Host<bf16> working({n % 8 == 4 ? 0 : n});  // where there is none, all rows may be wide and have a tail
+            Host<double> squares({1}), loss({1}), norm({1}), scale({1});
+            squares[0] = 2, loss[0] = 1;
+            t.backend.clip({squares, loss, 1.0, norm, scale});
             AdamWStep step;
-            step.learning_rate = 1e-2f, step.weight_decay = 0.1f, step.gradient_scale = 0.7f, step.step = 3;
+            step.learning_rate = 1e-2f, step.weight_decay = 0.1f, step.step = 3;
             const TensorView rounded = working.size() > 0 ? working.view() : TensorView();
-            t.backend.adamw({gradient, master, first, second, rounded, step});
+            t.backend.adamw({gradient, scale, master, first, second, rounded, step});
+            t.output("norm", norm);
+            t.output("scale", scale);
             t.output("master", master);
             t.output("moment1", first);
             t.output("moment2", second);

@@ -67,6 +67,26 @@ TEST(Upload, ManySmallOnesKeepWhatTheyWereGiven) {
   });
 }
 
+// What the memory held when each was begun, whatever comes after it.
+TEST(BegunDownload, IsThereWhenItHasBeenWaitedFor) {
+  const auto backend = make_backend();
+  backend->await_downloads();  // none
+  std::vector<void*> hosts;
+  Floats tensor(*backend, 1001);
+  for (int i = 1; i <= 4; ++i) {
+    hosts.push_back(backend->allocate_host(1001 * sizeof(float)));
+    backend->fill(tensor, i);
+    backend->begin_download(tensor, hosts.back());
+  }
+  backend->fill(tensor, 9);
+  backend->await_downloads();
+  for (int i = 1; i <= 4; ++i) {
+    const auto* values = static_cast<const float*>(hosts[static_cast<std::size_t>(i - 1)]);
+    EXPECT_EQ(std::count(values, values + 1001, static_cast<float>(i)), 1001);
+  }
+  for (void* host : hosts) backend->release_host(host);
+}
+
 TEST(DownloadAside, NothingIsNothing) {
   const auto backend = make_backend();
   const Floats tensor(*backend, 0);

@@ -87,12 +87,13 @@ void run_step(Backend& backend) {
     backend.linear_input_gradient(y.view, w.view, dx.view);
   }
   backend.linear_weight_gradient(y.view, x.view, dw.view);
-  const Block square(backend, DType::f64, {1});
+  const Block square(backend, DType::f64, {1}), scale(backend, DType::f64, {1});
   backend.sum_of_squares(dw.view.flat(), n * k, square.view);
   double norm = 1;
   backend.download(square.view, &norm);
   EXPECT_EQ(norm == 0, backend.name() == "counting");
-  backend.adamw({dw.view.flat(), master.view, moment1.view, moment2.view, w.view.flat(), {}});
+  backend.clip({square.view, square.view, 1.0, square.view, scale.view});
+  backend.adamw({dw.view.flat(), scale.view, master.view, moment1.view, moment2.view, w.view.flat(), {}});
 }
 
 TEST(CountingBackend, CountsWhatTheCpuCounts) {

@@ -233,9 +233,18 @@ class MirroredBackend final : public Backend {
     const Mirror mirror(*device_, {&x, &out});
     device_->sum_of_squares(x, block, out);
   }
+  void do_ordered_sums(TensorView x, TensorView places, TensorView ends, TensorView out) override {
+    const Mirror mirror(*device_, {&x, &places, &ends, &out});
+    device_->ordered_sums(x, places, ends, out);
+  }
+  void do_clip(const Clip& call) override {
+    Clip op = call;
+    const Mirror mirror(*device_, {&op.squares, &op.loss, &op.norm, &op.scale});
+    device_->clip(op);
+  }
   void do_adamw(const AdamW& call) override {
     AdamW op = call;
-    const Mirror mirror(*device_, {&op.gradient, &op.master, &op.moment1, &op.moment2, &op.working});
+    const Mirror mirror(*device_, {&op.gradient, &op.scale, &op.master, &op.moment1, &op.moment2, &op.working});
     device_->adamw(op);
   }
   void do_normal(const NormalFill& call) override {

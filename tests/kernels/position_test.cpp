@@ -81,7 +81,9 @@ TYPED_TEST(Position, OfAdamW) {
     Host<float> gradient = vector(1, 1), master = vector(2, 1), moment1 = vector(3, 0.1), moment2 = vector(4, 0.1);
     for (float& value : moment2.values()) value = std::abs(value);
     Host<TypeParam> result({kPlaces});
-    Backend::AdamW op{gradient, master, moment1, moment2, {}, {3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.7f, 5}};
+    Host<double> scale({1});
+    scale[0] = 0.7;
+    Backend::AdamW op{gradient, scale, master, moment1, moment2, {}, {3e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 5}};
     if constexpr (std::is_same_v<TypeParam, bf16>) op.working = result;
     this->backend_->adamw(op);
     if constexpr (std::is_same_v<TypeParam, float>) result = master;

@@ -40,6 +40,27 @@ TEST(Reduce, SumOfSquaresByBlock) {
   }
 }
 
+// Runs of any length, empty ones too, whose sums hang on their order.
+TEST(Reduce, OrderedSumsAddOneAfterTheOther) {
+  const std::unique_ptr<Backend> backend = testing::make_tested_backend();
+  Host<double> x({3000});
+  for (std::int64_t i = 0; i < x.size(); ++i) x[i] = (i % 3 == 0 ? 1e16 : i % 3 == 1 ? -1e16 : 1.0) / (1.0 + i % 7);
+  std::vector<std::int32_t> places, ends;
+  std::vector<double> expected;
+  for (const std::int32_t length : {1, 0, 255, 256, 257, 1000, 0, 31}) {
+    expected.push_back(0);
+    for (std::int32_t i = 0; i < length; ++i) {
+      places.push_back((i * 577 + length) % 3000);
+      expected.back() += x[places.back()];
+    }
+    ends.push_back(static_cast<std::int32_t>(places.size()));
+  }
+  Host<std::int32_t> all = testing::integers({std::ssize(places)}, places), of = testing::integers({8}, ends);
+  Host<double> sums({8});
+  backend->ordered_sums(x, all, of, sums);
+  EXPECT_EQ(sums.values(), expected);
+}
+
 TEST(Reduce, WeightedSum) {
   const std::unique_ptr<Backend> backend = testing::make_tested_backend();
   Host<float> x({5}), weight({5});

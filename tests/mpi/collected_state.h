@@ -8,31 +8,41 @@
 #include <string>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "tensor/archive.h"
 
 namespace coxswain {
 
-// Copies what a run would save; tensors by name, whole where one rank has all of it.
+// Copies what a run would save; tensors by name, whole where one rank has all of it. Of a device's memory by its
+// backend.
 class Collector final : public Archive {
  public:
+  explicit Collector(Backend* device = nullptr) : device_(device) {}
   struct Box {
     Shape global, offset, count;
     std::vector<std::uint32_t> words;
   };
   bool reading() const override { return false; }
   bool has(const std::string&) const override { return false; }
-  void value(const std::string&, std::int64_t&) override {}
+  void value(const std::string& name, std::int64_t& count) override { counts[name] = count; }
   void value(const std::string&, double&) override {}
   void value(const std::string&, std::string&) override {}
   void value(const std::string&, std::vector<double>&) override {}
   void tensor(const Piece& piece) override {
     Box box{piece.global, piece.offset, piece.count, {}};
     box.words.resize(static_cast<std::size_t>(piece.count.elements()));
-    std::memcpy(box.words.data(), piece.memory.data, piece.memory.bytes());
+    if (device_ != nullptr)
+      device_->download(piece.memory, box.words.data());
+    else
+      std::memcpy(box.words.data(), piece.memory.data, piece.memory.bytes());
     boxes[piece.name].push_back(std::move(box));
   }
   using Boxes = std::map<std::string, std::vector<Box>>;
   Boxes boxes;
+  std::map<std::string, std::int64_t> counts;
+
+ private:
+  Backend* device_;
 };
 
 // Every element of a rank's boxes by its place in the global tensor.

@@ -39,7 +39,10 @@ struct Change {
 };
 
 void adamw(Backend& backend, TensorView gradient, TensorView master, TensorView moment1, TensorView moment2) {
+  Tensor scale(backend, DType::f64, {1});
+  backend.fill(scale, 1);
   Backend::AdamW op;
+  op.scale = scale;
   op.gradient = gradient;
   op.master = master;
   op.moment1 = moment1;

@@ -64,7 +64,9 @@ class Recorder final : public Communicator {
     return Request(std::make_unique<Waited>(record_, name));
   }
   void all_gather(TensorView, TensorView, const char*) override {}
-  void all_gather_rows(TensorView, TensorView, const std::vector<std::int64_t>&, const char*) override {}
+  void all_gather_rows(TensorView, TensorView, const std::vector<std::int64_t>&, const char* name) override {
+    record_.add("gather", name);
+  }
   void all_to_all(TensorView, TensorView, const char*) override {}
   void broadcast(TensorView, int, const char*) override {}
   void barrier(const char*) override {}
@@ -165,7 +167,7 @@ void expect_waits_before_the_norm(const Training& run) {
     return [=](const Event& event) { return event.what == what && event.name == name; };
   };
   const auto& events = run.record.events;
-  const auto norm = std::find_if(events.begin(), events.end(), is("merge", "squares of gradient blocks"));
+  const auto norm = std::find_if(events.begin(), events.end(), is("gather", "squares of gradient blocks"));
   EXPECT_EQ(std::count_if(events.begin(), norm, is("wait", kGradients)), std::ssize(kLeftToCome));
 }
 
