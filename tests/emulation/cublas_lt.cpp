@@ -94,8 +94,8 @@ double finish(const Product& p, std::int64_t row, std::int64_t column, double su
   return gelu(sum, false);
 }
 
-// Column after column of D; R is the type of the sums. Where the sums over k begin depends on the product's shape, as the
-// library's choice of an algorithm does: whoever cuts a product otherwise gets other bits.
+// Column after column of D; R is the type of the sums. Where the sums over k begin depends on the product's shape, as
+// the library's choice of an algorithm does: whoever cuts a product otherwise gets other bits.
 template <class R>
 void multiply(const Product& p) {
   const bool turned_a = p.description.transposed[0] == CUBLAS_OP_T,
