@@ -106,7 +106,8 @@ void multiply(const Product& p) {
     for (std::int64_t i = 0; i < m; ++i)
       a[static_cast<std::size_t>(l * m + i)] =
           static_cast<R>(turned_a ? element(p.a, p.a_data, l, i) : element(p.a, p.a_data, i, l));
-  const std::int64_t begin = k > 0 ? (5 * m + 3 * n) % k : 0;
+  const std::uint64_t shape = static_cast<std::uint64_t>(31 * m + n) * 0x9e3779b97f4a7c15u >> 40;
+  const std::int64_t begin = k > 0 ? static_cast<std::int64_t>(shape) % k : 0;
   for (std::int64_t j = 0; j < n; ++j) {
     std::fill(sums.begin(), sums.end(), R(0));
     for (std::int64_t i = 0; i < k; ++i) {
