@@ -39,7 +39,7 @@ TEST_P(RowTransfers, GiveTheBitsOfOneGpu) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RowTransfers, testing::Range<std::uint64_t>(1, 5));
+INSTANTIATE_TEST_SUITE_P(Seeds, RowTransfers, testing::Values(1, 2));
 
 }  // namespace
 }  // namespace coxswain
