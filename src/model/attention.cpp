@@ -84,9 +84,9 @@ void Attention::attend(const Batch& batch, Saved& saved) {
 Tensor Attention::forward(Tensor x, const Batch& batch, Recompute recompute, Saved& saved) {
   saved.x = std::move(x);
   {
-    const Gathered all = gather_rows(context_, saved.x, name_.c_str());
+    GatheredRows all(context_, saved.x, qkv_.outputs_per_shard(), name_.c_str());
     saved.qkv = context_.tensor({context_.local_shards(), batch.rows(), qkv_.outputs_per_shard()});
-    qkv_.forward(all.view, saved.qkv);
+    qkv_.forward(all, saved.qkv);
   }
   rotate(saved.qkv, batch, +1);
   attend(batch, saved);
@@ -125,10 +125,12 @@ Tensor Attention::backward(TensorView ddelta, const Batch& batch, Saved& saved) 
   rotate(dqkv, batch, -1);
   saved.out.reset();
   saved.qkv.reset();
-  const Gathered all = gather_rows(context_, saved.x, name_.c_str());
-  Tensor dx = context_.tensor({context_.local_shards(), batch.rows(), context_.config.hidden});
-  qkv_.backward(dqkv, all.view, dx, false);
-  return sum_and_scatter_rows(context_, std::move(dx), name_.c_str());
+  // One product beside each transfer: x comes beside the first, dx leaves beside the second.
+  GatheredRows x(context_, saved.x, name_.c_str());
+  ScatteredRows dx(context_, batch.rows(), context_.config.hidden, name_.c_str());
+  dx.compute([&](RowBlock, TensorView partials) { qkv_.input_gradient(dqkv, partials, false); });
+  qkv_.weight_gradient(dqkv, x.all());
+  return dx.sum();
 }
 
 void Attention::visit(const ParameterVisitor& visitor) {

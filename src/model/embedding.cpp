@@ -44,10 +44,12 @@ TensorView Embedding::local_positions(const Batch& batch) const {
 
 Tensor Embedding::forward(const Batch& batch) {
   Backend& backend = context_.backend;
-  Tensor partials = context_.tensor({context_.local_shards(), batch.rows(), context_.config.hidden});
-  for (int s = 0; s < context_.local_shards(); ++s)
-    backend.embedding(batch.tokens, table_.value(s), first_vocabulary_row(table_, s), partials[s]);
-  Tensor x = sum_and_scatter_rows(context_, std::move(partials), "embedding");
+  ScatteredRows places(context_, batch.rows(), context_.config.hidden, "embedding");
+  places.compute([&](RowBlock, TensorView partials) {
+    for (int s = 0; s < context_.local_shards(); ++s)
+      backend.embedding(batch.tokens, table_.value(s), first_vocabulary_row(table_, s), partials[s]);
+  });
+  Tensor x = places.sum();
   if (!positions_.name.empty()) {
     const Tensor place = context_.tensor(x.shape());
     backend.embedding(local_positions(batch), positions_.value(0), 0, place);
@@ -76,9 +78,9 @@ void Embedding::backward(TensorView dy, const Batch& batch) {
       backend.embedding_gradient(shard_rows(context_, where, s), shard_rows(context_, dx, s), 0,
                                  positions_.gradient(s));
   }
-  const Gathered all = gather_rows(context_, dx, "embedding");
+  GatheredRows all(context_, dx, "embedding");
   for (int s = 0; s < context_.local_shards(); ++s)
-    backend.embedding_gradient(batch.tokens, all.view, first_vocabulary_row(table_, s), table_.gradient(s));
+    backend.embedding_gradient(batch.tokens, all.all(), first_vocabulary_row(table_, s), table_.gradient(s));
 }
 
 void Embedding::visit(const ParameterVisitor& visitor) {

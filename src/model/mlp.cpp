@@ -26,17 +26,17 @@ Mlp::Mlp(const ModelContext& context, const std::string& name)
 Tensor Mlp::forward(Tensor x, Saved& saved) {
   const Activation activation = context_.config.activation;
   saved.x = std::move(x);
-  const Gathered all = gather_rows(context_, saved.x, name_.c_str());
-  const Shape inner{context_.local_shards(), all.view.shape[0], up_.outputs_per_shard()};
+  GatheredRows all(context_, saved.x, up_.outputs_per_shard(), name_.c_str());
+  const Shape inner{context_.local_shards(), all.rows().shape[0], up_.outputs_per_shard()};
   saved.up = context_.tensor(inner);
   saved.activated = context_.tensor(inner);
   if (gate_) {
     saved.gate = context_.tensor(inner);
-    up_.forward(all.view, saved.up);
-    gate_->forward(all.view, saved.gate);
+    up_.forward(all, saved.up);
+    gate_->forward(all, saved.gate);
     context_.backend.gated(activation, stacked(saved.gate), stacked(saved.up), stacked(saved.activated));
   } else {
-    up_.forward(all.view, saved.up, activation, saved.activated);
+    up_.forward(all, saved.up, activation, saved.activated);
   }
   return down_.forward(saved.activated);
 }
@@ -56,11 +56,15 @@ Tensor Mlp::backward(TensorView ddelta, Saved& saved) {
   saved.activated.reset();
   saved.up.reset();
   saved.gate.reset();
-  const Gathered all = gather_rows(context_, saved.x, name_.c_str());
-  Tensor dx = context_.tensor({context_.local_shards(), all.view.shape[0], context_.config.hidden});
-  up_.backward(dup, all.view, dx, false);
-  if (gate_) gate_->backward(dgate, all.view, dx, true);
-  return sum_and_scatter_rows(context_, std::move(dx), name_.c_str());
+  GatheredRows x(context_, saved.x, name_.c_str());  // comes and goes beside products, as in Attention::backward
+  ScatteredRows dx(context_, x.rows().shape[0], context_.config.hidden, name_.c_str());
+  dx.compute([&](RowBlock, TensorView partials) {
+    up_.input_gradient(dup, partials, false);
+    if (gate_) gate_->input_gradient(dgate, partials, true);
+  });
+  up_.weight_gradient(dup, x.all());
+  if (gate_) gate_->weight_gradient(dgate, x.all());
+  return dx.sum();
 }
 
 void Mlp::visit(const ParameterVisitor& visitor) {

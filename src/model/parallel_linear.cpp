@@ -23,21 +23,21 @@ ColumnParallelLinear::ColumnParallelLinear(const ModelContext& context, const st
   if (bias) bias_ = make_parameter(context, name + "/bias", {outputs}, 0);
 }
 
-void ColumnParallelLinear::forward(TensorView x, TensorView y, Activation activation, TensorView activated) {
-  for (int s = 0; s < context_.local_shards(); ++s) {
-    LinearEpilogue epilogue;
-    if (!bias_.name.empty()) epilogue.bias = bias_.value(s);
-    epilogue.activation = activation;
-    if (activation != Activation::none) epilogue.activated = activated[s];
-    context_.backend.linear(x, weight_.value(s), y[s], epilogue);
-  }
+void ColumnParallelLinear::forward(GatheredRows& x, TensorView y, Activation activation, TensorView activated) {
+  x.for_each_block([&](RowBlock block) {
+    for (int s = 0; s < context_.local_shards(); ++s) {
+      LinearEpilogue epilogue;
+      if (!bias_.name.empty()) epilogue.bias = bias_.value(s);
+      epilogue.activation = activation;
+      if (activation != Activation::none) epilogue.activated = block.of(activated[s]);
+      context_.backend.linear(block.of(x.rows()), weight_.value(s), block.of(y[s]), epilogue);
+    }
+  });
 }
 
-void ColumnParallelLinear::backward(TensorView dy, TensorView x, TensorView dx_partials, bool add) {
+void ColumnParallelLinear::input_gradient(TensorView dy, TensorView dx_partials, bool add) {
   Backend& backend = context_.backend;
   for (int s = 0; s < context_.local_shards(); ++s) {
-    backend.linear_weight_gradient(dy[s], x, weight_.gradient(s));
-    if (!bias_.name.empty()) backend.bias_gradient(dy[s], bias_.gradient(s));
     if (!add) {
       backend.linear_input_gradient(dy[s], weight_.value(s), dx_partials[s]);
     } else {
@@ -45,6 +45,13 @@ void ColumnParallelLinear::backward(TensorView dy, TensorView x, TensorView dx_p
       backend.linear_input_gradient(dy[s], weight_.value(s), dx);
       backend.add(dx_partials[s], dx, dx_partials[s]);
     }
+  }
+}
+
+void ColumnParallelLinear::weight_gradient(TensorView dy, TensorView x) {
+  for (int s = 0; s < context_.local_shards(); ++s) {
+    context_.backend.linear_weight_gradient(dy[s], x, weight_.gradient(s));
+    if (!bias_.name.empty()) context_.backend.bias_gradient(dy[s], bias_.gradient(s));
   }
 }
 
@@ -63,25 +70,31 @@ RowParallelLinear::RowParallelLinear(const ModelContext& context, const std::str
 }
 
 Tensor RowParallelLinear::forward(TensorView x) {
-  Tensor partials = context_.tensor({context_.local_shards(), x.shape[1], outputs_});
-  for (int s = 0; s < context_.local_shards(); ++s) context_.backend.linear(x[s], weight_.value(s), partials[s]);
-  return sum_and_scatter_rows(context_, std::move(partials), name_.c_str());
+  ScatteredRows y(context_, x.shape[1], outputs_, name_.c_str());
+  y.compute_in_blocks([&](RowBlock block, TensorView partials) {
+    for (int s = 0; s < context_.local_shards(); ++s)
+      context_.backend.linear(block.of(x[s]), weight_.value(s), partials[s]);
+  });
+  return y.sum();
 }
 
 Tensor RowParallelLinear::backward(TensorView dy, TensorView x, Activation activation, TensorView pre_activation) {
   Backend& backend = context_.backend;
+  GatheredRows all(context_, dy, x.shape[2], name_.c_str());
   if (!bias_.name.empty())
     for (int s = 0; s < context_.local_shards(); ++s)
       backend.bias_gradient(shard_rows(context_, dy, s), bias_.gradient(s));
-  const Gathered all = gather_rows(context_, dy, name_.c_str());
   Tensor dx = context_.tensor(x.shape);
-  for (int s = 0; s < context_.local_shards(); ++s) {
-    backend.linear_weight_gradient(all.view, x[s], weight_.gradient(s));
-    GradientEpilogue epilogue;
-    epilogue.activation = activation;
-    if (activation != Activation::none) epilogue.pre_activation = pre_activation[s];
-    backend.linear_input_gradient(all.view, weight_.value(s), dx[s], epilogue);
-  }
+  all.for_each_block([&](RowBlock block) {
+    for (int s = 0; s < context_.local_shards(); ++s) {
+      GradientEpilogue epilogue;
+      epilogue.activation = activation;
+      if (activation != Activation::none) epilogue.pre_activation = block.of(pre_activation[s]);
+      backend.linear_input_gradient(block.of(all.rows()), weight_.value(s), block.of(dx[s]), epilogue);
+    }
+  });
+  for (int s = 0; s < context_.local_shards(); ++s)
+    backend.linear_weight_gradient(all.all(), x[s], weight_.gradient(s));
   return dx;
 }
 

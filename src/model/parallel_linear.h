@@ -20,10 +20,11 @@ class ColumnParallelLinear {
   // weight [outputs, inputs], bias [outputs] if asked for
   ColumnParallelLinear(const ModelContext& context, const std::string& name, int inputs, int outputs, bool bias,
                        double deviation);
-  // x [m, k] (all rows) -> y [S / P_t, m, n / S]; with an activation also `activated`, of y's shape
-  void forward(TensorView x, TensorView y, Activation activation = Activation::none, TensorView activated = {});
-  // dy [S / P_t, m, n / S], x [m, k] -> partial input gradients [S / P_t, m, k]: assigned, or added to what is there
-  void backward(TensorView dy, TensorView x, TensorView dx_partials, bool add);
+  // x [m, k], gathered for as many columns -> y [S / P_t, m, n / S]; with an activation also `activated`, of y's shape
+  void forward(GatheredRows& x, TensorView y, Activation activation = Activation::none, TensorView activated = {});
+  // dy [S / P_t, m, n / S] -> partial input gradients [S / P_t, m, k]: assigned, or added to what is there
+  void input_gradient(TensorView dy, TensorView dx_partials, bool add);
+  void weight_gradient(TensorView dy, TensorView x);  // x [m, k]
   // x [m, h] -> y [S / P_t, m, n / S], activated; every row as if it were alone
   void decode(TensorView x, TensorView y, Activation activation = Activation::none) const;
   void visit(const ParameterVisitor& visitor);

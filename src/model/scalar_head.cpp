@@ -17,9 +17,9 @@ void ScalarHead::forward(Tensor x, const Batch& batch, Saved& saved) {
   saved.y = normalise(std::move(x), saved);
   const Tensor own(context_.backend, DType::f32, {context_.local_rows(batch.rows())});
   context_.backend.scalar_projection(saved.y, weight_.value(0), bias_.value(0), own);
-  const Gathered all = gather_rows(context_, own.view().reshape({own.shape()[0], 1}), "scores");
+  GatheredRows all(context_, own.view().reshape({own.shape()[0], 1}), "scores");
   saved.output = Tensor(context_.backend, DType::f32, {batch.rows()});
-  context_.backend.copy(all.view.flat(), saved.output);
+  context_.backend.copy(all.all().flat(), saved.output);
 }
 
 Tensor ScalarHead::backward(TensorView output_gradient, const Batch& batch, Saved& saved) {

@@ -231,9 +231,11 @@ Request NcclCommunicator::begin_all_gather_rows(TensorView all, const std::vecto
   return size() == 1 || all.elements() == 0 ? Request() : gather_rows(piece, all, {counts, rows}, name);
 }
 
-// A broadcast of every rank's rows: NCCL makes them one operation.
+// A gather, or where ranks have unlike numbers of rows a broadcast of each one's: NCCL makes them one operation.
 Request NcclCommunicator::gather_rows(TensorView piece, TensorView out, const RowsOfRanks& of, const char* name) {
+  const bool even = std::count(of.counts.begin(), of.counts.end(), of.counts[0]) == size();
   return group(name).run(name, [&](ncclComm_t all, cudaStream_t stream) {
+    if (even) return ncclAllGather(piece.data, out.data, piece.bytes(), ncclUint8, all, stream);
     ncclResult_t result = ncclSuccess;
     for (std::size_t r = 0; r < of.counts.size(); ++r) {
       if (of.counts[r] == 0) continue;

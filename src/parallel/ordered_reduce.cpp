@@ -1,6 +1,7 @@
 #include "parallel/ordered_reduce.h"
 
 #include <algorithm>
+#include <functional>
 #include <string>
 
 #include "base/error.h"
@@ -110,7 +111,9 @@ class TreeExchange {
         transfers_.wait();
         under_way_ = false;
         const Range mine = turn_of(wanted_[rank()]);
-        if (mine.size() > 0) add_up(out_.slice(0, mine.begin - wanted_[rank()].begin, mine.size()));
+        if (mine.size() > 0)
+          sum_pieces(backend_, leaves_, nodes_, pieces_,
+                     out_.slice(0, mine.begin - wanted_[rank()].begin, mine.size()));
         from_ += turns_.length;
       }
       if (from_ >= turns_.longest) return true;
@@ -161,22 +164,6 @@ class TreeExchange {
     }
     backend_.apart(
         [&group = group_, name = name_, incoming, outgoing] { group.exchange(incoming, outgoing, name).wait(); });
-  }
-
-  void add_up(TensorView out) {
-    std::size_t next = 0;
-    const TensorView sum = add_up({0, leaves_}, next, out);
-    if (sum.data != out.data) backend_.copy(sum, out);
-  }
-
-  TensorView add_up(TreeNode node, std::size_t& next, TensorView out) {
-    if (nodes_[next] == node) return pieces_[next++];
-    const int split = middle(node);
-    const TensorView left = add_up({node.first, split}, next, {});
-    const TensorView right = add_up({split, node.last}, next, {});
-    const TensorView sum = out ? out : left;
-    backend_.add(left, right, sum);
-    return sum;
   }
 
   Backend& backend_;
@@ -254,13 +241,20 @@ std::vector<TreeNode> reduce_local(Backend& backend, TensorView partials, int fi
   return nodes;
 }
 
-void ordered_reduce_scatter(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
-                            const char* name) {
-  require(partials.rank() > 1 && partials.shape[1] % group.size() == 0, name,
-          "the rows of " + partials.shape.str() + " do not divide by " + std::to_string(group.size()) + " ranks");
-  std::vector<std::int64_t> starts;
-  for (int r = 0; r <= group.size(); ++r) starts.push_back(partials.shape[1] / group.size() * r);
-  ordered_reduce_scatter_rows(backend, group, partials, leaves, starts, out, name);
+void sum_pieces(Backend& backend, int leaves, const std::vector<TreeNode>& nodes, const std::vector<TensorView>& pieces,
+                TensorView out) {
+  std::size_t next = 0;
+  const std::function<TensorView(TreeNode, TensorView)> sum_of = [&](TreeNode node, TensorView into) {
+    if (nodes[next] == node) return pieces[next++];
+    const int split = middle(node);
+    const TensorView left = sum_of({node.first, split}, {});
+    const TensorView right = sum_of({split, node.last}, {});
+    const TensorView sum = into ? into : left;
+    backend.add(left, right, sum);
+    return sum;
+  };
+  const TensorView sum = sum_of({0, leaves}, out);
+  if (sum.data != out.data) backend.copy(sum, out);
 }
 
 void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, TensorView partials, int leaves,

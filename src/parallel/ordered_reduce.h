@@ -29,16 +29,17 @@ std::vector<TreeNode> covering_nodes(int first, int last, int leaves);
 // Adds up partials in tree order inside one rank. partials [local, ...] hold leaves [first, first + local) of `leaves`;
 // afterwards partials[node.first - first] holds the sum of each covering node. Returns those nodes.
 std::vector<TreeNode> reduce_local(Backend& backend, TensorView partials, int first, int leaves);
+// The tree's sum of the pieces of nodes that tile it, left to right, all of one shape; they are overwritten. `out` may
+// be one of them.
+void sum_pieces(Backend& backend, int leaves, const std::vector<TreeNode>& nodes, const std::vector<TensorView>& pieces,
+                TensorView out);
 
 // ---- collective over the group, whose ranks hold leaves / size consecutive leaves each. `out` may be memory of the
 // partials: the own rows of one of them (reduce and scatter), or one of them (all-reduce). The partials are
 // overwritten.
 
-// partials [local, rows, ...]: leaves of this rank. out [rows / size, ...]: this rank's consecutive rows
-// of the whole sum.
-void ordered_reduce_scatter(Backend& backend, Communicator& group, TensorView partials, int leaves, TensorView out,
-                            const char* name);
-// The same with the row ranges given: rank r receives rows [starts[r], starts[r + 1]).
+// partials [local, rows, ...]: leaves of this rank. out: rows [starts[r], starts[r + 1]) of the whole sum on rank r.
+// For equal runs of rows that leave while others are computed see row_scatter.h.
 void ordered_reduce_scatter_rows(Backend& backend, Communicator& group, TensorView partials, int leaves,
                                  const std::vector<std::int64_t>& starts, TensorView out, const char* name);
 // out [...]: the whole sum on every rank.

@@ -10,7 +10,7 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ExitCode::usage, "[grid] " + message); }
 
-void at_least(int least, int value, const char* key) {
+void at_least(std::int64_t least, std::int64_t value, const char* key) {
   if (value < least)
     refuse(std::string(key) + " = " + std::to_string(value) + " must be at least " + std::to_string(least));
 }
@@ -34,6 +34,7 @@ void GridConfig::check(int ranks) {
   at_least(0, tensor_shards, "tensor_shards");
   at_least(0, data_shards, "data_shards");
   at_least(1, virtual_stages, "virtual_stages");
+  at_least(0, overlap_from, "overlap_from");
   const int model_ranks = tensor * pipeline;
   if (data == 0) {
     if (ranks % model_ranks != 0)

@@ -17,6 +17,10 @@ struct GridConfig {
   int tensor_shards = 0;   // 0: tensor
   int data_shards = 0;     // 0: data
   int virtual_stages = 1;  // model chunks a pipeline rank
+  // Products of rows that come from other tensor ranks or go there are computed in tensor_shards blocks of rows, each
+  // beside the transfer of others, if a block of the result has so many elements; 0: never. The shape of a product
+  // fixes its bits, so the cut depends on what fixes the bits anyway, and not on the ranks.
+  std::int64_t overlap_from = std::int64_t{1} << 24;
 
   // Fills the defaults in. Throws Error(usage) that names the key if the grid cannot hold `ranks` ranks or shards do
   // not divide. ranks = 0: the deck alone decides (--check).

@@ -104,7 +104,11 @@ void add_grid(std::vector<Key>& keys, const std::string& section, GridConfig Set
       .number("data_shards", &C::data_shards, kNotNegative,
               {"", "pieces of every batch, a multiple of data; fixes the bits; 0: data"})
       .number("virtual_stages", &C::virtual_stages, kFromOne,
-              {"", "interleaved pieces of the model a pipeline rank; smaller bubble, more messages", kFree});
+              {"", "interleaved pieces of the model a pipeline rank; smaller bubble, more messages", kFree})
+      .number("overlap_from", &C::overlap_from, kNotNegative,
+              {"elements",
+               "of a result's tensor_shards blocks of rows, from which on products go block by block beside the "
+               "transfer of rows between tensor ranks; fixes the bits; 0: never"});
 }
 
 namespace {

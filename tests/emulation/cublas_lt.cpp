@@ -94,7 +94,8 @@ double finish(const Product& p, std::int64_t row, std::int64_t column, double su
   return gelu(sum, false);
 }
 
-// Column after column of D; R is the type of the sums.
+// Column after column of D; R is the type of the sums. Where the sums over k begin depends on the product's shape, as
+// the library's choice of an algorithm does: whoever cuts a product otherwise gets other bits.
 template <class R>
 void multiply(const Product& p) {
   const bool turned_a = p.description.transposed[0] == CUBLAS_OP_T,
@@ -105,12 +106,15 @@ void multiply(const Product& p) {
     for (std::int64_t i = 0; i < m; ++i)
       a[static_cast<std::size_t>(l * m + i)] =
           static_cast<R>(turned_a ? element(p.a, p.a_data, l, i) : element(p.a, p.a_data, i, l));
+  const std::uint64_t shape = static_cast<std::uint64_t>(31 * m + n) * 0x9e3779b97f4a7c15u >> 40;
+  const std::int64_t begin = k > 0 ? static_cast<std::int64_t>(shape) % k : 0;
   for (std::int64_t j = 0; j < n; ++j) {
     std::fill(sums.begin(), sums.end(), R(0));
-    for (std::int64_t l = 0; l < k; ++l) {
+    for (std::int64_t i = 0; i < k; ++i) {
+      const std::int64_t l = i + begin < k ? i + begin : i + begin - k;
       const auto factor = static_cast<R>(turned_b ? element(p.b, p.b_data, j, l) : element(p.b, p.b_data, l, j));
       const R* column = a.data() + l * m;
-      for (std::int64_t i = 0; i < m; ++i) sums[static_cast<std::size_t>(i)] += column[i] * factor;
+      for (std::int64_t row = 0; row < m; ++row) sums[static_cast<std::size_t>(row)] += column[row] * factor;
     }
     for (std::int64_t i = 0; i < m; ++i) {
       const double product = p.alpha * static_cast<double>(sums[static_cast<std::size_t>(i)]);

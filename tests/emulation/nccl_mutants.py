@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Breaks the communicator on NCCL one line at a time and runs its test on emulated GPUs: every mutant must be caught.
+"""Breaks the communicator on NCCL, and what lets rows travel over it beside products, one line at a time, and runs their tests
+on emulated GPUs: every mutant must be caught.
 
 usage: nccl_mutants.py BUILD [WORD ...]   BUILD: a folder built with preset `release`; WORD: only mutants whose text has one
 """
 import mutating
 
 CHANNEL, COMMUNICATOR = "src/parallel/nccl_channel.cpp", "src/parallel/nccl_communicator.cpp"
+ROWS, SCATTER = "src/model/tensor_parallel.cpp", "src/parallel/row_scatter.cpp"
 # file, text, what takes its first place.
 MUTANTS = [
     (CHANNEL, 'check_cuda(cudaStreamWaitEvent(stream_, ready_.get(), 0), "cudaStreamWaitEvent");', ""),
@@ -35,6 +37,24 @@ MUTANTS = [
     (COMMUNICATOR, "ncclRecv(piece(out, r), bytes", "ncclRecv(piece(out, r), bytes - 4"),
     (COMMUNICATOR, "ncclAllGather(piece.data, out.data,", "ncclAllGather(out.data, out.data,"),
     (COMMUNICATOR, "if (size() == 1) return backend_.copy(in.flat(), out.flat());", "if (size() == 1) return;"),
+    (ROWS, "if (step > 0) arrivals_[static_cast<std::size_t>(step - 1)].wait();", ""),
+    (ROWS, "arrivals_[static_cast<std::size_t>(step - 1)].wait()",
+     "arrivals_[static_cast<std::size_t>(step > 1 ? step - 2 : 0)].wait()"),
+    (ROWS, "for (Request& arrival : arrivals_) arrival.wait();", ""),
+    (ROWS, "context.backend.copy(local_rows, rows_of(rank));", ""),
+    (ROWS, "(rank + step) % size, to = (rank + size - step) % size", "(rank + size - step) % size, to = (rank + step) % size"),
+    (ROWS, "cut_ = context.cuts_rows(", "cut_ = size > 1 && context.cuts_rows("),
+    (ROWS, "compute(context_.cuts_rows(", "compute(context_.grid.tensor().size() > 1 && context_.cuts_rows("),
+    (ROWS, "blocks_of(context_, step % size, rows)", "blocks_of(context_, (step + 1) % size, rows)"),
+    (SCATTER, "for (Request& request : under_way_) request.wait();", ""),
+    (SCATTER, "from = (rank + size - step) % size;", "from = (rank + step) % size;"),
+    (SCATTER, "const auto own = reduce_local(backend_, partials_.slice(1, to * rows, rows), first_leaf, leaves_);",
+     "const auto own = covering_nodes(first_leaf, first_leaf + static_cast<int>(partials_.shape[0]), leaves_); (void)rows;"),
 ]
 
-mutating.main("nccl_mutants", MUTANTS, lambda file: [("emulated_nccl_test", ranks) for ranks in (1, 2, 4)], places=1)
+
+def tests_of(file):
+    return [("emulated_nccl_test" if "nccl" in file else "emulated_row_transfers_test", ranks) for ranks in (1, 2, 4)]
+
+
+mutating.main("nccl_mutants", MUTANTS, tests_of, places=1)

@@ -14,7 +14,8 @@ ALONE = Grid("1x1x1")
 GRIDS = ["2x1x1", "1x2x1", "1x1x2", "2x2x2"]
 # Small enough for a GPU in software.
 SHAPE = {"model.layers": 2, "model.hidden": 16, "model.heads": 2, "model.vocabulary": 257, "model.context": 32}
-SHARDS = {"grid.tensor_shards": 2, "grid.data_shards": 2, "reward_grid.tensor_shards": 2, "reward_grid.data_shards": 2}
+SHARDS = {"grid.tensor_shards": 2, "grid.data_shards": 2, "reward_grid.tensor_shards": 2, "reward_grid.data_shards": 2,
+          "grid.overlap_from": 1, "reward_grid.overlap_from": 1}
 
 
 def keys_of(grid, kind):

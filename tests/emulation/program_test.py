@@ -9,7 +9,7 @@ from jobs import DECKS, Bench, Grid, difference, metrics
 GRIDS = ["2x1x1", "1x2x1", "1x1x2", "2x2x2"]
 # A step of the emulation takes seconds: a smaller model, and fewer steps.
 SMALL = {"run.steps": 4, "run.validate_every": 2, "model.layers": 2, "model.hidden": 16, "model.heads": 2,
-         "batch.global": 4, "batch.length": 16, "grid.data_shards": 2, "checkpoint.every": 2}
+         "batch.global": 4, "batch.length": 16, "grid.data_shards": 2, "grid.overlap_from": 1, "checkpoint.every": 2}
 
 
 def compare_precisions(bench, deck, data):

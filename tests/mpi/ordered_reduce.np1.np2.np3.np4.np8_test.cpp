@@ -1,5 +1,6 @@
 // Sums across ranks equal the tree that one rank adds up by hand, bit for bit, for any number of leaves a rank.
 #include "parallel/ordered_reduce.h"
+#include "parallel/row_scatter.h"
 
 #include <gtest/gtest.h>
 
@@ -97,11 +98,15 @@ void compare_all_ways(int leaves, const Shape& shape) {
     ordered_all_reduce(bench.backend(), world(), partials, leaves, partials[0], "all-reduce");
     bench.expect_rows(expected, 0, partials[0], "all-reduce in place, " + what);
   }
-  if (shape[0] % size == 0) {
+  for (const bool in_steps : {false, true}) {
+    if (shape[0] % size != 0 || shape.rank() < 2) continue;
     const Tensor partials = bench.leaves<T>(leaves, shape);
     const std::int64_t rows = shape[0] / size;
-    ordered_reduce_scatter(bench.backend(), world(), partials, leaves, out.view().slice(0, 0, rows), "scatter");
-    bench.expect_rows(expected, rank * rows * row, out.view().slice(0, 0, rows), "reduce-scatter, " + what);
+    RowScatter scatter(bench.backend(), world(), partials, leaves, "scatter");
+    for (int step = 1; step <= size && in_steps; ++step) scatter.send(step % size, step % size + 1);
+    if (!in_steps) scatter.send(0, size);
+    scatter.finish(out.view().slice(0, 0, rows));
+    bench.expect_rows(expected, rank * rows * row, out.view().slice(0, 0, rows), "scatter of rows, " + what);
   }
   // Rank r wants more rows than rank r - 1; rank 0 none where there are others. Into the rows of its own last partial.
   const Tensor partials = bench.leaves<T>(leaves, shape);

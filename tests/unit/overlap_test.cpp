@@ -1,5 +1,6 @@
 // In which order a rank computes and communicates in a step, by a record of its calls: gradients leave while the layers
-// below go back, and updated weights are waited for layer by layer, where they are first used.
+// below go back, updated weights are waited for layer by layer, where they are first used, and rows come from other
+// tensor ranks and go there beside products.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,12 +16,14 @@ namespace {
 struct Event {
   std::string what, name;
   std::int64_t products = 0;  // of that direction, asked for before
+  std::int64_t all_products = 0;
 };
 
 struct Record {
   explicit Record(const GridConfig& config) : grid(config) {}
   void add(const std::string& what, const std::string& name) {
-    events.push_back({what, name, products(what == "wait" ? "linear" : "linear_weight_gradient")});
+    events.push_back({what, name, products(what == "wait" ? "linear" : "linear_weight_gradient"),
+                      products("linear") + products("linear_input_gradient") + products("linear_weight_gradient")});
   }
   std::int64_t products(const std::string& operation) const {
     const auto known = backend->costs().find(operation);
@@ -257,6 +260,66 @@ TEST(Overlap, WhateverElseLooksAtWeightsWaitsForThem) {
   waited("an evaluation", [](Training& run) { Evaluator(*run.model).outputs(run.batch(1)); });
   waited("parking", [](Training& run) { run.model->park(); });
   waited("a change", [](Training& run) { run.trainer->weights().edit("score/bias", [](std::span<float>) {}); });
+}
+
+using Steps = std::vector<std::pair<std::string, std::int64_t>>;
+
+// What `name` begins and waits for, each with the products since the first one.
+Steps steps_of(const Training& run, const std::string& name, std::size_t from, std::size_t count) {
+  Steps steps;
+  std::vector<Event> events;
+  for (const Event& event : run.record.events)
+    if (event.name == name) events.push_back(event);
+  for (std::size_t i = from; i < std::min(from + count, events.size()); ++i)
+    steps.emplace_back(events[i].what, events[i].all_products - events[from].all_products);
+  return steps;
+}
+
+GridConfig tensor_ranks(int ranks, int shards, std::int64_t overlap_from) {
+  GridConfig config;
+  config.tensor = ranks;
+  config.data = 1;
+  config.tensor_shards = shards;
+  config.overlap_from = overlap_from;
+  return config;
+}
+
+// A product of three is under way with each transfer, and the own rows' with the first.
+TEST(Overlap, RowsComeAndGoBesideTheProductsOfBlocks) {
+  Training run(tensor_ranks(4, 4, 1), 1);
+  run.step({run.batch(1)});
+  EXPECT_EQ(steps_of(run, "layer_00/attention", 0, 6),
+            (Steps{{"exchange", 0}, {"exchange", 0}, {"exchange", 0}, {"wait", 1}, {"wait", 2}, {"wait", 3}}));
+  EXPECT_EQ(steps_of(run, "layer_00/attention/projection", 0, 6),
+            (Steps{{"exchange", 0}, {"exchange", 1}, {"exchange", 2}, {"wait", 3}, {"wait", 3}, {"wait", 3}}));
+  EXPECT_EQ(steps_of(run, "layer_00/mlp/down", 6, 6),  // backward
+            (Steps{{"exchange", 0}, {"exchange", 0}, {"exchange", 0}, {"wait", 1}, {"wait", 2}, {"wait", 3}}));
+}
+
+TEST(Overlap, RowsComeRankByRankWhereARankHasSeveralBlocks) {
+  Training run(tensor_ranks(2, 4, 1), 0);
+  run.step({run.batch(1)});
+  EXPECT_EQ(steps_of(run, "layer_00/mlp", 0, 2), (Steps{{"exchange", 0}, {"wait", 4}}));
+  EXPECT_EQ(steps_of(run, "layer_00/mlp/down", 0, 2), (Steps{{"exchange", 0}, {"wait", 4}}));
+}
+
+// x comes beside the product for dx, which leaves beside the product for dw: whole, whatever is cut.
+TEST(Overlap, GradientsOfRowsLeaveBesideTheProductsOfWeights) {
+  for (const std::int64_t overlap_from : {0, 1})
+    for (const char* name : {"layer_00/attention", "layer_00/mlp", "head"}) {
+      Training run(tensor_ranks(4, 4, overlap_from), 2);
+      run.step({run.batch(1)});
+      EXPECT_EQ(steps_of(run, name, overlap_from == 0 ? 2 : 6, 4),
+                (Steps{{"exchange", 0}, {"exchange", 1}, {"wait", 1}, {"wait", 2}}))
+          << name;
+    }
+}
+
+TEST(Overlap, SmallProductsAreNotCut) {
+  Training run(tensor_ranks(4, 4, GridConfig().overlap_from), 0);
+  run.step({run.batch(1)});
+  EXPECT_EQ(steps_of(run, "layer_00/attention", 0, 2), (Steps{{"exchange", 0}, {"wait", 0}}));
+  EXPECT_EQ(steps_of(run, "layer_00/attention/projection", 0, 2), (Steps{{"exchange", 0}, {"wait", 0}}));
 }
 
 }  // namespace
