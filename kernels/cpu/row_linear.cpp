@@ -35,7 +35,7 @@ struct Ahead {
 };
 
 // Some rows of x in the order in which tiles read them: [tile][step of k][register][8 rows][the step's width], zeros
-// behind k and for missing rows. A tile has two registers; the last one has one if that is enough.
+// behind k, the last row again for missing ones. A tile has two registers; the last one has one if that is enough.
 template <class T>
 class PackedRows {
  public:
@@ -47,17 +47,20 @@ class PackedRows {
   explicit PackedRows(T* memory) : memory_(memory) {}
   void pack(const T* x, std::int64_t x_stride, std::int64_t rows, std::int64_t k) {
     rows_ = rows, width_ = elements(1, k) / kRows;
-    const std::int64_t all = (rows + kRows - 1) / kRows * kRows, last = rows / kTileRows * kTileRows;
-    if (rows < all) std::fill_n(memory_ + last * width_, (all - last) * width_, T(0));
-    for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t row = 0; row < rows; row += kRows) {
       const std::int64_t first = row / kTileRows * kTileRows, step = registers(first) * kRows * kWidth;
       T* to = memory_ + first * width_ + (row - first) * kWidth;
-      const T* from = x + row * x_stride;
+      const T* from[kRows];
+      for (std::int64_t r = 0; r < kRows; ++r) from[r] = x + std::min(row + r, rows - 1) * x_stride;
       std::int64_t at = 0;
-      for (; at + kWidth <= k; at += kWidth, to += step) std::memcpy(to, from + at, kWidth * sizeof(T));
-      if (at == k) continue;
-      std::fill_n(to, kWidth, T(0));
-      std::copy_n(from + at, k - at, to);
+      for (; at + kWidth <= k; at += kWidth, to += step) {
+#pragma GCC unroll 8
+        for (std::int64_t r = 0; r < kRows; ++r) std::memcpy(to + r * kWidth, from[r] + at, kWidth * sizeof(T));
+      }
+      for (std::int64_t r = 0; at < k && r < kRows; ++r) {
+        std::fill_n(to + r * kWidth, kWidth, T(0));
+        std::copy_n(from[r] + at, k - at, to + r * kWidth);
+      }
     }
   }
   std::int64_t rows() const { return rows_; }
