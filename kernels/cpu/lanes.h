@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/cpu/rows.h"
 
@@ -60,10 +61,6 @@ COXSWAIN_INLINE Lanes<R> add(const Lanes<R>& a, const Lanes<R>& b) {
 #pragma omp simd
   for (int i = 0; i < kLanes; ++i) sum.v[i] = a.v[i] + b.v[i];
   return sum;
-}
-template <class R>
-COXSWAIN_INLINE R sum_of(const Lanes<R>& lanes) {
-  return join_lanes(lanes.v, [](R a, R b) { return a + b; });
 }
 
 // Thirty-two numbers in two registers: sixteen and sixteen, or of bf16 the even ones and the odd ones, which need no
@@ -147,60 +144,71 @@ COXSWAIN_INLINE void store_pair(const LanePair<bf16>& pair, float* to) {
   _mm512_storeu_ps(to, _mm512_permutex2var_ps(pair.first.v, order, pair.second.v));
   _mm512_storeu_ps(to + kLanes, _mm512_permutex2var_ps(pair.first.v, behind, pair.second.v));
 }
-template <>
-COXSWAIN_INLINE float sum_of(const Lanes<float>& lanes) {
-  alignas(64) float values[kLanes];
-  _mm512_store_ps(values, lanes.v);
-  return join_lanes(values, [](float a, float b) { return a + b; });
-}
 
-// Eight sums at once, each with the additions of sum_of in its order: halves of pairs of vectors side by side.
-COXSWAIN_INLINE void sums_of_eight(const Lanes<float>* lanes, float* sums) {
-  const auto halves = [](__m512 a, __m512 b) {  // [a0-7 + a8-15 | b0-7 + b8-15]
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+// Sums of neighbouring lanes of four registers: to[i][j] = lane 2 i + lane 2 i + 1 of lanes[j].
+COXSWAIN_INLINE void sums_of_neighbours(const Lanes<float>* lanes, float* to, std::int64_t stride) {
+  const auto neighbours = [](__m512 a, __m512 b) {  // in each 128 bits: two sums of a, two of b
+    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
   };
-  const auto quarters = [](__m512 a, __m512 b) {  // four sums of four lanes: of a, a', b, b'
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  const __m512 q0 = quarters(halves(lanes[0].v, lanes[1].v), halves(lanes[2].v, lanes[3].v));
-  const __m512 q1 = quarters(halves(lanes[4].v, lanes[5].v), halves(lanes[6].v, lanes[7].v));
-  // in each 128 bits: lanes 0 + 2 and 1 + 3 of q0's sum, then of q1's
-  const __m512 pairs = _mm512_add_ps(_mm512_shuffle_ps(q0, q1, 0x44), _mm512_shuffle_ps(q0, q1, 0xee));
-  const __m512 ones = _mm512_add_ps(_mm512_shuffle_ps(pairs, pairs, 0x08), _mm512_shuffle_ps(pairs, pairs, 0x0d));
-  // ones holds (sum i, sum i + 4) in the first half of each 128 bits
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-  _mm256_storeu_ps(sums, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, ones)));
-}
-#else
-COXSWAIN_INLINE void sums_of_eight(const Lanes<float>* lanes, float* sums) {
-  for (int i = 0; i < 8; ++i) sums[i] = sum_of(lanes[i]);
+  const __m512 left = neighbours(lanes[0].v, lanes[1].v), right = neighbours(lanes[2].v, lanes[3].v);
+  const __m512 even = _mm512_shuffle_ps(left, right, 0x88), odd = _mm512_shuffle_ps(left, right, 0xdd);
+  _mm_storeu_ps(to, _mm512_castps512_ps128(even));
+  _mm_storeu_ps(to + stride, _mm512_castps512_ps128(odd));
+  _mm_storeu_ps(to + 2 * stride, _mm512_extractf32x4_ps(even, 1));
+  _mm_storeu_ps(to + 3 * stride, _mm512_extractf32x4_ps(odd, 1));
+  _mm_storeu_ps(to + 4 * stride, _mm512_extractf32x4_ps(even, 2));
+  _mm_storeu_ps(to + 5 * stride, _mm512_extractf32x4_ps(odd, 2));
+  _mm_storeu_ps(to + 6 * stride, _mm512_extractf32x4_ps(even, 3));
+  _mm_storeu_ps(to + 7 * stride, _mm512_extractf32x4_ps(odd, 3));
 }
 #endif
-COXSWAIN_INLINE void sums_of_eight(const Lanes<double>* lanes, double* sums) {
-  for (int i = 0; i < 8; ++i) sums[i] = sum_of(lanes[i]);
+// The same of one register.
+template <class R>
+COXSWAIN_INLINE void sums_of_neighbours_of(const Lanes<R>& lanes, R* to, std::int64_t stride) {
+  alignas(64) R values[kLanes];
+  store_lanes(lanes, values);
+  for (int i = 0; i < kLanes / 2; ++i) to[i * stride] = values[2 * i] + values[2 * i + 1];
+}
+template <class R>
+COXSWAIN_INLINE void sums_of_neighbours(const Lanes<R>* lanes, R* to, std::int64_t stride) {
+  for (int j = 0; j < 4; ++j) sums_of_neighbours_of(lanes[j], to + j, stride);
 }
 
-// What one step of a dot product takes: sixteen values, or sixteen pairs of bf16.
+// One step of the products of eight rows with a ninth: two lanes a row, each with a number, or of bf16 with a pair of
+// them. The rows lie side by side, [8][kWidth]; what is multiplied with them is repeated for each.
 template <class T>
 struct DotStep {
   using Values = Lanes<T>;
-  static constexpr std::int64_t kWidth = kLanes;
+  static constexpr std::int64_t kWidth = 2, kRows = kLanes / 2;
   COXSWAIN_INLINE static Values load(const T* from) { return load_lanes(from); }
-  COXSWAIN_INLINE static Values load_part(const T* from, std::int64_t count) { return load_lanes(from, count); }
+  COXSWAIN_INLINE static Values repeat(const T* from) {
+    Values values;
+    for (int i = 0; i < kLanes; ++i) values.v[i] = from[i % kWidth];
+    return values;
+  }
   COXSWAIN_INLINE static void hold(Values& values) { hold_lanes(values); }
   COXSWAIN_INLINE static Lanes<T> multiply_add(const Values& a, const Values& b, const Lanes<T>& c) {
     return coxswain::multiply_add(a, b, c);
   }
 };
+#ifdef __AVX512F__
+COXSWAIN_INLINE __m512d repeat_eight_bytes(const void* from) {
+  double bytes;
+  std::memcpy(&bytes, from, sizeof bytes);
+  return _mm512_set1_pd(bytes);
+}
+template <>
+COXSWAIN_INLINE Lanes<float> DotStep<float>::repeat(const float* from) {
+  return {_mm512_castpd_ps(repeat_eight_bytes(from))};
+}
+#endif
 #ifdef __AVX512BF16__
 template <>
 struct DotStep<bf16> {
   using Values = __m512bh;
-  static constexpr std::int64_t kWidth = 2 * kLanes;
+  static constexpr std::int64_t kWidth = 4, kRows = kLanes / 2;
   COXSWAIN_INLINE static Values load(const bf16* from) { return reinterpret_cast<Values>(_mm512_loadu_si512(from)); }
-  COXSWAIN_INLINE static Values load_part(const bf16* from, std::int64_t count) {
-    return reinterpret_cast<Values>(_mm512_maskz_loadu_epi16((__mmask32{1} << count) - 1, from));
-  }
+  COXSWAIN_INLINE static Values repeat(const bf16* from) { return reinterpret_cast<Values>(repeat_eight_bytes(from)); }
   COXSWAIN_INLINE static void hold(Values& values) { asm("" : "+v"(values)); }
   COXSWAIN_INLINE static Lanes<float> multiply_add(const Values& a, const Values& b, const Lanes<float>& c) {
     return {_mm512_dpbf16_ps(c.v, a, b)};
@@ -212,15 +220,12 @@ struct DotStep<bf16> {
   struct Values {
     Lanes<float> even, odd;
   };
-  static constexpr std::int64_t kWidth = 2 * kLanes;
-  COXSWAIN_INLINE static Values load(const bf16* from) { return load_part(from, kWidth); }
-  COXSWAIN_INLINE static Values load_part(const bf16* from, std::int64_t count) {
-    float even[kLanes], odd[kLanes];
-    for (std::int64_t i = 0; i < kLanes; ++i) {
-      even[i] = 2 * i < count ? coxswain::load(from[2 * i]) : 0.0f;
-      odd[i] = 2 * i + 1 < count ? coxswain::load(from[2 * i + 1]) : 0.0f;
-    }
-    return {load_lanes(even), load_lanes(odd)};
+  static constexpr std::int64_t kWidth = 4, kRows = kLanes / 2;
+  COXSWAIN_INLINE static Values load(const bf16* from) {
+    return pairs([from](int i) { return coxswain::load(from[i]); });
+  }
+  COXSWAIN_INLINE static Values repeat(const bf16* from) {
+    return pairs([from](int i) { return coxswain::load(from[i % kWidth]); });
   }
   COXSWAIN_INLINE static void hold(Values& values) {
     hold_lanes(values.even);
@@ -228,6 +233,14 @@ struct DotStep<bf16> {
   }
   COXSWAIN_INLINE static Lanes<float> multiply_add(const Values& a, const Values& b, const Lanes<float>& c) {
     return coxswain::multiply_add(a.odd, b.odd, coxswain::multiply_add(a.even, b.even, c));
+  }
+
+ private:
+  template <class At>
+  COXSWAIN_INLINE static Values pairs(const At& at) {
+    float even[kLanes], odd[kLanes];
+    for (int i = 0; i < kLanes; ++i) even[i] = at(2 * i), odd[i] = at(2 * i + 1);
+    return {load_lanes(even), load_lanes(odd)};
   }
 };
 #endif

@@ -37,8 +37,9 @@ class SampledRow {
     std::int32_t token = -1;
     R log_prob = std::numeric_limits<R>::quiet_NaN();
     if (drawable) {
-      ban(row);
-      token = draw(op_.uniform.as<double>()[row]);
+      const bool known = !ban(row) && op_.temperature == 1;  // then the sums of above are those to draw from
+      token =
+          known ? draw_from(op_.uniform.as<double>()[row], largest, normaliser) : draw(op_.uniform.as<double>()[row]);
       log_prob = static_cast<R>(static_cast<double>(at(token)) - static_cast<double>(largest) - std::log(normaliser));
     }
     op_.tokens.as<std::int32_t>()[row] = token;
@@ -59,12 +60,13 @@ class SampledRow {
     for (std::int64_t first = 0; first < op_.vocabulary; first += columns, from += rows * columns)
       std::copy_n(from, std::min(columns, op_.vocabulary - first), logits_ + first);
   }
-  void ban(std::int64_t row) {
-    if (op_.banned.empty() || op_.bans.as<std::int32_t>()[row] == 0) return;
+  bool ban(std::int64_t row) {
+    if (op_.banned.empty() || op_.bans.as<std::int32_t>()[row] == 0) return false;
     for (std::int64_t i = 0; i < op_.banned.elements(); ++i) {
       const std::int32_t token = op_.banned.as<std::int32_t>()[i];
       if (token >= 0 && token < op_.vocabulary) at(token) = kNone;
     }
+    return true;
   }
 
   // Sum of exp((logit - largest) / temperature) of the tokens [first, first + count).
@@ -88,7 +90,9 @@ class SampledRow {
     const R largest = lane_max<R>(op_.vocabulary, kNone, [this](std::int64_t i) { return at(i); });
     if (!std::isfinite(largest)) return -1;  // every token is banned
     if (op_.temperature == 0) return first_of(largest);
-    const double sum = sum_exp(largest, op_.temperature);
+    return draw_from(uniform, largest, sum_exp(largest, op_.temperature));
+  }
+  std::int32_t draw_from(double uniform, R largest, double sum) {
     return cuts(op_) ? draw_candidate(uniform, largest, sum) : draw_any(uniform, largest, sum);
   }
 
