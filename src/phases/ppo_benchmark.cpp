@@ -43,6 +43,18 @@ std::vector<GenerationRequest> PpoBenchmark::requests() const {
   return asked;
 }
 
+double PpoBenchmark::cache_bytes_read() {
+  Model& policy = models_.policy();
+  const ModelConfig& model = config_.models.policy;
+  int layers = 0;
+  for (int chunk = 0; chunk < policy.stages(); ++chunk) layers += policy.stage(chunk).layers();
+  const double of_token = 2.0 * layers * model.kv_heads / grid_.config().tensor * model.head_size *
+                          static_cast<double>(size_of(model.working_type()));
+  const double first = config_.models.batch.length - config_.new_tokens, count = config_.new_tokens;
+  const double tokens = count * (first + (count - 1) / 2);  // the first is drawn at the prompt's last position
+  return config_.models.ppo.episodes / grid_.config().data * tokens * of_token;
+}
+
 void PpoBenchmark::measure(const std::string& name, const std::function<void()>& work) {
   grid_.world().barrier("part of a step");
   backend_.reset_costs();
@@ -68,6 +80,7 @@ StepReport PpoBenchmark::run_step() {
   sampling.step = step_;
   sampling.min_new_tokens = sampling.max_new_tokens = config_.new_tokens;
   measure("responses", [&] { rollout_ = roll_out(generator_, requests(), sampling); });
+  if (counted_ > 0) parts_.front().second.costs["cached_attention"].bytes += cache_bytes_read();
   measure("assessment", [&] { models_.assess(rollout_); });
   for (Episode& episode : rollout_.episodes) {
     episode.advantages.assign(episode.values.size(), 0.5f);
