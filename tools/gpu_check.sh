@@ -30,16 +30,13 @@ count_gpus() {
   { nvidia-smi -L 2>/dev/null || true; } | grep -c '^GPU' || true
 }
 
-# In a bundle: libraries by the programs' own paths; Open MPI is told where its parts are.
+# In a bundle the scripts in bin tell programs and Open MPI where their parts are; the tests need libraries only.
 use_bundle() {
   local bundle
   bundle=$(cd "$root/../.." && pwd)
   program=$bundle/bin/coxswain tests=$bundle/libexec/coxswain
-  [ -z "$emulated" ] || program=$tests/coxswain_emulated
-  [ -x "$bundle/bin/mpirun" ] || return 0
+  [ -z "$emulated" ] || program=$bundle/bin/coxswain_emulated
   export PATH=$bundle/bin:$PATH LD_LIBRARY_PATH=$bundle/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  export OPAL_PREFIX=$bundle OPAL_PKGDATADIR=$bundle/openmpi/share OMPI_MCA_mca_base_component_path=$bundle/openmpi/plugins
-  export OMPI_MCA_plm=isolated  # there may be no ssh
 }
 
 find_programs() {
@@ -216,7 +213,8 @@ fi
 find_programs
 names=emulated
 [ -n "$emulated" ] ||
-  names=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | sort | uniq -c | tr -s ' \n' ' ')
+  names=$({ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || echo 'no nvidia-smi'; } 2>/dev/null |
+    sort | uniq -c | tr -s ' \n' ' ')
 say "# GPU check" '' "$("$program" --version 2>&1 | head -n 1), $gpus GPU(s): $names, $(date -u +%Y-%m-%dT%H:%MZ)"
 field machine "$(text "$names")"
 field gpus "$gpus"

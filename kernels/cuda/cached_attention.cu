@@ -11,8 +11,7 @@
 #include <limits>
 #include <stdexcept>
 
-#include "kernels/cuda/common.cuh"
-#include "kernels/cuda/pack.cuh"
+#include "kernels/cuda/strips.cuh"
 
 namespace coxswain {
 namespace {
@@ -60,16 +59,27 @@ struct CachedHeads {
   }
 };
 
+// What a row brings to the cache. Its keys go 128 bytes apart (of bf16), each by itself.
 template <class T>
-struct AppendElement {
+struct AppendStrip {
   CachedHeads<T> op;
 
-  __device__ void operator()(std::int64_t row, std::int64_t i) const {
-    const std::int64_t slot = op.slots[row], position = op.positions[row], group = i / op.d, c = i % op.d;
+  template <int width>
+  __device__ void strip(std::int64_t row, std::int64_t i) const {
+    const std::int64_t slot = op.slots[row], position = op.positions[row];
     if (slot < 0 || slot >= op.slot_count || position < 0 || position >= op.context) __trap();
-    op.keys.at(slot, group)[position / kBlock * kBlock * op.d + c * kBlock + position % kBlock] =
-        op.k.at(row, group)[c];
-    op.values.at(slot, group)[position * op.d + c] = op.v.at(row, group)[c];
+    const auto d = static_cast<unsigned>(op.d), group = static_cast<unsigned>(i) / d, c = static_cast<unsigned>(i) % d;
+    const T *k = op.k.at(row, group) + c, *v = op.v.at(row, group) + c;
+    T* keys = op.keys.at(slot, group) + position / kBlock * kBlock * op.d + c * kBlock + position % kBlock;
+    T* values = op.values.at(slot, group) + position * op.d + c;
+    if constexpr (width == 1) {
+      *keys = *k, *values = *v;
+    } else {
+      const Pack<T> pack = load_pack(k);
+      store_pack(values, load_pack(v));
+      COXSWAIN_UNROLL
+      for (int j = 0; j < width; ++j) keys[j * kBlock] = pack.values[j];
+    }
   }
 };
 
@@ -174,14 +184,14 @@ __global__ void __launch_bounds__(kDecodeThreads) join_chunks_kernel(CachedHeads
   }
 }
 
-// Whether rows of the caches start at multiples of 16 bytes.
+// Whether rows of both start at multiples of 16 bytes.
 template <class T>
-bool reads_wide(const Backend::CachedAttention& op) {
-  for (const TensorView* cache : {&op.keys, &op.values})
-    if (reinterpret_cast<std::uintptr_t>(cache->data) % 16 != 0 || cache->strides[0] % kPack<T> != 0 ||
-        cache->strides[1] % kPack<T> != 0)
+bool are_wide(const TensorView& a, const TensorView& b) {
+  for (const TensorView* view : {&a, &b})
+    if (reinterpret_cast<std::uintptr_t>(view->data) % 16 != 0 || view->strides[0] % kPack<T> != 0 ||
+        view->strides[1] % kPack<T> != 0)
       return false;
-  return op.q.shape[2] % kPack<T> == 0;
+  return true;
 }
 
 template <class T>
@@ -203,8 +213,8 @@ void attend(Backend& backend, cudaStream_t stream, const Backend::CachedAttentio
                       d,
                       op.band,
                       static_cast<Real<T>>(op.scale),
-                      reads_wide<T>(op)};
-  elementwise(stream, rows, work.groups * d, AppendElement<T>{work});
+                      d % kPack<T> == 0 && are_wide<T>(op.keys, op.values)};
+  strips<T>(stream, rows, work.groups * d, work.wide && are_wide<T>(op.k, op.v), AppendStrip<T>{work});
   const std::int64_t of_row = work.heads * work.chunks() * (d + 2);
   const std::int64_t step = std::clamp<std::int64_t>(kMostScratch / of_row, 1, rows);
   const Scratch<Real<T>> sums(backend, step * of_row);

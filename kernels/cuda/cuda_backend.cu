@@ -119,7 +119,8 @@ std::string missing_cuda_device(int device) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   cudaGetLastError();
-  if (error != cudaSuccess) return std::string("no GPU can be used here: ") + cudaGetErrorString(error);
+  const char* no_driver = error == cudaErrorInsufficientDriver ? ", or there is no driver" : "";
+  if (error != cudaSuccess) return std::string("no GPU can be used here: ") + cudaGetErrorString(error) + no_driver;
   if (device < count) return "";
   return "its node has " + std::to_string(count) + " GPUs and it would be number " + std::to_string(device + 1) +
          " to want one; start as many ranks a node as it has GPUs";

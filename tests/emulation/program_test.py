@@ -53,7 +53,7 @@ def continue_each_other(bench, deck, data):
 
 def without_gpus(bench, deck, data):
     keys = data | SMALL | {"grid.data": 1}
-    for devices, reason in (("0", "no CUDA-capable device"), ("no-driver", "driver version is insufficient")):
+    for devices, reason in (("0", "no CUDA-capable device"), ("no-driver", "runtime version, or there is no driver")):
         on_gpus(devices=devices)
         ended = bench.run(deck, 1, keys | {"device.kind": "cuda", "run.directory": bench.work / "none"})
         bench.check(ended.code == 64 and reason in ended.text, f"{devices}: code {ended.code}", ended.text)

@@ -79,10 +79,10 @@ inline AgreementCase attention_gradient_case(const AttentionShape& shape) {
   });
 }
 
-// Rows of two slots in turn, so many at a time; the cache holds rubbish before.
-inline AgreementCase cached_attention_case(const AttentionShape& shape, std::int64_t chunk) {
-  return both_types("cached_attention " + shape.text(), [shape, chunk]<class T>(Trial& t) {
-    const std::int64_t width = (shape.a + 2 * shape.g) * shape.d, context = (shape.t + 63) / 64 * 64;
+// Rows of two slots in turn, so many at a time, with a gap between them; the cache holds rubbish before.
+inline AgreementCase cached_attention_case(const AttentionShape& shape, std::int64_t chunk, std::int64_t gap = 0) {
+  return both_types("cached_attention " + shape.text(), [shape, chunk, gap]<class T>(Trial& t) {
+    const std::int64_t width = (shape.a + 2 * shape.g) * shape.d + gap, context = (shape.t + 63) / 64 * 64;
     auto texts = t.input<T>({shape.t, 2, width}, 1, 2.0);
     auto keys = t.input<T>({2, shape.g, context, shape.d}, 2, 1e20), values = t.input<T>(keys.shape(), 3, 1e20);
     for (std::int64_t first = 0; first < shape.t; first += chunk) {
@@ -138,6 +138,9 @@ inline std::vector<AgreementCase> attention_cases() {
                                                                  {1, 256, 1, 1, 64},
                                                                  {2, 4, 2, 1, 256}})
     cases.push_back(cached_attention_case(shape, shape.t > 10 ? 65 : 2));
+  cases.push_back(cached_attention_case({2, 70, 3, 3, 20}, 65));   // of bf16, nothing moves 16 bytes at a time
+  cases.push_back(cached_attention_case({2, 5, 2, 1, 5}, 2));      // nor of f32
+  cases.push_back(cached_attention_case({2, 5, 2, 2, 16}, 3, 1));  // the cache is read so, what is appended is not
   for (const auto& [m, n, k] :
        {std::tuple(1, 1, 1), std::tuple(3, 17, 33), std::tuple(5, 9, 256), std::tuple(8, 8, 31)})
     cases.push_back(linear_rows_case(m, n, k));

@@ -144,13 +144,19 @@ inline AgreementCase gated_case(std::int64_t m, std::int64_t f) {
   });
 }
 
-inline AgreementCase rotary_case(std::int64_t b, std::int64_t length, std::int64_t heads, std::int64_t d) {
-  return both_types("rotary " + Shape({b, length, heads, d}).str(), [=]<class T>(Trial& t) {
+// With so many elements between one token's heads and the next one's.
+inline AgreementCase rotary_case(std::int64_t b, std::int64_t length, std::int64_t heads, std::int64_t d,
+                                 std::int64_t gap = 0) {
+  return both_types("rotary " + Shape({b, length, heads, d, gap}).str(), [=]<class T>(Trial& t) {
+    const std::int64_t row = heads * d + gap;
     Host<std::int32_t> positions({b, length});
     for (std::int64_t i = 0; i < b * length; ++i) positions[i] = static_cast<std::int32_t>(i * 37 % 2048);
     for (const int direction : {1, -1}) {
-      auto all = t.input<T>({b, length, heads, d}, 1);
-      t.backend.rotary(all, positions, 1e4, direction);
+      auto all = t.input<T>({b, length, row}, 1);
+      TensorView view = all.view().slice(2, 0, heads * d);
+      view.shape = {b, length, heads, d};
+      view.strides = {length * row, row, d, 1};
+      t.backend.rotary(view, positions, 1e4, direction);
       t.output("heads", all);
     }
   });
@@ -197,6 +203,9 @@ inline std::vector<AgreementCase> layer_cases() {
   for (const auto& [m, f] : {std::pair(1, 1), std::pair(3, 87), std::pair(2, 512)}) cases.push_back(gated_case(m, f));
   cases.push_back(rotary_case(2, 5, 3, 2));
   cases.push_back(rotary_case(1, 3, 2, 80));
+  cases.push_back(rotary_case(2, 3, 9, 128, 8));  // two blocks of pairs, 16 bytes at a time
+  cases.push_back(rotary_case(1, 13, 2, 40));     // two blocks; only its halves keep bf16 from wide loads
+  cases.push_back(rotary_case(1, 3, 1, 16, 4));   // and here only its rows
   cases.push_back(embedding_case(1, 20, 8));
   cases.push_back(embedding_case(67, 20, 33));
   cases.push_back(embedding_case(64, 20, 40));

@@ -106,13 +106,14 @@ inline AgreementCase adamw_case(std::int64_t n) {
           {}};
 }
 
-inline AgreementCase normal_case(std::int64_t rows, std::int64_t columns) {
-  return both_types("normal " + Shape({rows, columns}).str(), [=]<class T>(Trial& t) {
+// Of a global tensor of `global` columns, from column `before` on.
+inline AgreementCase normal_case(std::int64_t rows, std::int64_t columns, std::int64_t before, std::int64_t global) {
+  return both_types("normal " + Shape({rows, columns, before, global}).str(), [=]<class T>(Trial& t) {
     Host<T> dst({rows, columns});
     Backend::NormalFill op;
     op.key = {5, 6};
     op.deviation = 0.02;
-    op.global_columns = columns + 3, op.first_row = 2, op.first_column = 1;
+    op.global_columns = global, op.first_row = 2, op.first_column = before;
     op.dst = dst;
     t.backend.normal(op);
     t.output("dst", dst);
@@ -132,8 +133,11 @@ inline std::vector<AgreementCase> memory_cases() {
     cases.push_back(sums_case(n, 256));
     cases.push_back(adamw_case(n));
   }
-  cases.push_back(normal_case(1, 1));
-  cases.push_back(normal_case(3, 129));
+  cases.push_back(normal_case(1, 1, 1, 4));
+  cases.push_back(normal_case(3, 129, 1, 132));
+  cases.push_back(normal_case(3, 136, 4, 144));  // 16 bytes at a time: rows and box begin at blocks of four numbers
+  cases.push_back(normal_case(2, 136, 0, 139));  // rows do not
+  cases.push_back(normal_case(2, 136, 1, 140));  // the box does not
   return cases;
 }
 

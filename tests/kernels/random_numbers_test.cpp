@@ -35,9 +35,8 @@ TEST(Normal, MomentsAndTails) {
   EXPECT_NEAR(neighbours / n, 0, 0.01);
 }
 
-TEST(Normal, AnyBoxIsAPartOfTheWhole) {
+void expect_boxes_of(std::int64_t rows, std::int64_t columns) {
   const std::unique_ptr<Backend> backend = testing::make_tested_backend();
-  const std::int64_t rows = 9, columns = 5003;  // longer than one run, rows that start inside a block of four
   const RandomKey key{42, 7};
   Host<float> whole({rows, columns});
   backend->normal({key, 1.5, columns, 0, 0, whole});
@@ -58,6 +57,12 @@ TEST(Normal, AnyBoxIsAPartOfTheWhole) {
   Host<float> other({1, columns});
   backend->normal({{42, 8}, 1.5, columns, 0, 0, other});
   EXPECT_NE(other[0], whole[0]);
+}
+
+// Longer than one run; rows that start inside a block of four numbers, and rows of whole blocks.
+TEST(Normal, AnyBoxIsAPartOfTheWhole) {
+  expect_boxes_of(9, 5003);
+  expect_boxes_of(9, 5004);
 }
 
 }  // namespace

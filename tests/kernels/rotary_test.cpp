@@ -30,6 +30,29 @@ TYPED_TEST(Rotary, TurnsPairsByTheirAngles) {
   expect_close(x, before.doubles(), tolerance_of<T>(), "turned back");
 }
 
+// On a GPU: sixteen bytes at a time, and one by one.
+TYPED_TEST(Rotary, HasTheSameBitsWhereverHeadsLie) {
+  using T = TypeParam;
+  const auto backend = make_tested_backend();
+  const std::int64_t t = 20, heads = 10, d = 32;
+  auto x = Host<T>::random({t, heads * d}, 1);
+  Host<std::int32_t> positions({1, t});
+  for (std::int64_t i = 0; i < t; ++i) positions[i] = static_cast<std::int32_t>(3 * i);
+  std::vector<Host<T>> rotated(2, Host<T>({t, heads * d}));
+  for (const int before : {0, 1}) {
+    const std::int64_t row = heads * d + before;
+    Host<T> rows({t, row});
+    for (std::int64_t i = 0; i < x.size(); ++i) rows[i / (heads * d) * row + before + i % (heads * d)] = x[i];
+    TensorView view = rows.view().slice(1, before, heads * d);
+    view.shape = {1, t, heads, d};
+    view.strides = {t * row, row, d, 1};
+    backend->rotary(view, positions, 10000.0, 1);
+    for (std::int64_t i = 0; i < x.size(); ++i)
+      rotated[static_cast<std::size_t>(before)][i] = rows[i / (heads * d) * row + before + i % (heads * d)];
+  }
+  EXPECT_TRUE(rotated[0].same_bits(rotated[1]));
+}
+
 TEST(RotaryGradient, EqualsFiniteDifferencesOnStridedHeads) {
   const auto backend = make_tested_backend();
   const std::int64_t b = 1, t = 4, heads = 2, d = 8;

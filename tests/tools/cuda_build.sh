@@ -21,6 +21,8 @@ case $1 in
       "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" "-DCMAKE_CUDA_ARCHITECTURES=$architectures" >"$folder.log" 2>&1 ||
       { cat "$folder.log"; exit 1; }
     cmake --build "$folder" --parallel 2 --target coxswain_parallel cuda_agreement_test
+    # It starts on a machine without a driver and says so: neither that nor CUDA's run-time library is linked.
+    if ldd "$folder/tests/cuda_agreement_test" | grep -E 'libcuda(rt)?\.so|not found'; then exit 1; fi
     ended=0
     "$folder/tests/cuda_agreement_test" --gtest_brief=1 || ended=$?
     [ $ended = 0 ] || [ $ended = 4 ] || exit 1  # where the machine has a GPU, why not

@@ -1,7 +1,6 @@
-# -DCOXSWAIN_BUNDLE=ON: `cmake --install` makes a tree for a machine that has nothing but a GPU's driver and a C library that is
-# not older than this one's. Beside what every installation has: the kernel tests for a GPU (or, of a build without CUDA, the
-# ones on the emulated GPU), tools/gpu_check.sh, all shared libraries, and Open MPI with its plug-ins.
-option(COXSWAIN_BUNDLE "Install tests for GPUs and all shared libraries too" OFF)
+# COXSWAIN_BUNDLE (see CoxswainInstall.cmake): beside what every installation has, the kernel tests for a GPU (or, of a build
+# without CUDA, the ones on the emulated GPU), tools/gpu_check.sh, all shared libraries with their licences, and Open MPI with
+# its plug-ins. Target `bundle` builds what it takes and no other test.
 if(NOT COXSWAIN_BUNDLE)
   return()
 endif()
@@ -10,19 +9,32 @@ if(COXSWAIN_CUDA)
   set(tests_of cuda)
 else()
   set(tests_of emulated)
-  install(TARGETS coxswain_emulated RUNTIME DESTINATION libexec/coxswain)
-  set_target_properties(coxswain_emulated PROPERTIES INSTALL_RPATH "$ORIGIN/../../lib")
+  set(emulated_program coxswain_emulated)
+  set(bundled ${emulated_program})
 endif()
 get_property(all_targets DIRECTORY tests/emulation PROPERTY BUILDSYSTEM_TARGETS)
 get_property(more_targets DIRECTORY tests PROPERTY BUILDSYSTEM_TARGETS)
 foreach(target ${all_targets} ${more_targets})
   if(target MATCHES "^${tests_of}_.*_test$")
-    install(TARGETS ${target} RUNTIME DESTINATION libexec/coxswain)
-    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../../lib")
+    list(APPEND bundled ${target})
   endif()
 endforeach()
-install(PROGRAMS tools/gpu_check.sh tools/environment.sh DESTINATION share/coxswain/tools)
+install(TARGETS ${bundled} RUNTIME DESTINATION ${COXSWAIN_PROGRAM_FOLDER})
+list(APPEND bundled coxswain)
+add_custom_target(bundle DEPENDS ${bundled})
 
+install(PROGRAMS tools/gpu_check.sh tools/environment.sh DESTINATION share/coxswain/tools)
+install(FILES tools/bundle/README.md DESTINATION .)
+foreach(program coxswain mpirun orted ${emulated_program})
+  install(PROGRAMS tools/bundle/launch.sh DESTINATION bin RENAME ${program})
+endforeach()
+
+# As they lie in the build tree, where all their libraries are found.
+set(programs ${bundled})
+list(TRANSFORM programs REPLACE "(.+)" "$<TARGET_FILE:\\1>")
 find_program(COXSWAIN_OMPI_INFO ompi_info)
-install(CODE "set(ompi_info \"${COXSWAIN_OMPI_INFO}\")")
+find_program(COXSWAIN_DPKG_QUERY dpkg-query)
+install(CODE "set(programs \"${programs}\")
+  set(ompi_info \"${COXSWAIN_OMPI_INFO}\")
+  set(dpkg_query \"${COXSWAIN_DPKG_QUERY}\")")
 install(SCRIPT ${CMAKE_SOURCE_DIR}/tools/cmake/install_libraries.cmake)
