@@ -20,10 +20,8 @@ DataConfig checked(DataConfig config) {
   config.check();
   if (config.input.empty()) refuse("input is empty; phase tokenize needs text or JSONL files, separated by commas");
   if (config.output.empty()) refuse("output is empty; phase tokenize needs the token file to write");
-  if (config.validation_share > 0) {
-    if (config.validation.empty()) refuse("validation is empty; validation_share > 0 needs the token file to write");
-    if (config.validation == config.output) refuse("validation and output are the same file");
-  }
+  if (config.validation_share > 0 && config.validation.empty())
+    refuse("validation is empty; validation_share > 0 needs the token file to write");
   return config;
 }
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from jobs import DECKS, SOURCE, Bench, checkpoints, metrics, state
+from jobs import DECKS, SOURCE, TEXT, Bench, checkpoints, metrics, state
 
 DECK = DECKS / "small.ini"
 GENERATE = SOURCE / "inputs/tiny/sample.ini"
@@ -114,11 +114,20 @@ def data(cases):
     expect("tokenize: a missing text", 65, words, tokenize | {"data.input": bench.work / "nothing.txt"},
            deck=DECKS / "tokenize.ini", **nowhere)
     (bench.work / "empty.txt").write_text("")
+    expect("tokenize: an empty entry in a list", 64, [r"\[data\] input has an empty entry"],
+           tokenize | {"data.input": "a.txt,,b.txt,"}, deck=DECKS / "tokenize.ini", rank_counts=(1,))
     expect("tokenize: an empty text", 65, ["empty.txt"], tokenize | {"data.input": bench.work / "empty.txt"},
            deck=DECKS / "tokenize.ini", **nowhere)
     (bench.work / "bad.jsonl").write_text('{"text": "good"}\n{"text": \n')
     expect("tokenize: a broken line of JSON", 65, [r"bad.jsonl:2"], tokenize | {"data.input": bench.work / "bad.jsonl"},
            deck=DECKS / "tokenize.ini", **nowhere)
+    words = [r"\[data\] (output|merges_file) = .*would be written over \[data\] (input|vocabulary_file)", "another name"]
+    texts = {"data.input": bench.work / "*.txt", "data.output": bench.work / "text.txt"}
+    expect("tokenize: the text for an output", 64, words, tokenize | texts, deck=DECKS / "tokenize.ini")
+    expect("vocabulary: the text for an output", 64, words, deck=DECKS / "tokenize.ini", keys={
+        "run.phase": "vocabulary", "data.input": bench.work / "text.txt", "data.vocabulary_file": bench.work / "v.json",
+        "data.merges_file": bench.work / "tokenize/../text.txt", "model.vocabulary": 300}, rank_counts=(1,))
+    bench.check((bench.work / "text.txt").read_bytes() == TEXT.read_bytes()[:30_000], "the text was written over")
     bench.check(not (bench.work / "new.h5").exists(), "tokenize: a token file was made of bad text")
 
 
@@ -132,6 +141,11 @@ def generate(cases, trained):
            {"run.initialize_from": trained, "model.hidden": 64}, **nowhere)
     prompts = {"run.initialize_from": trained, "generate.prompt": "", "generate.prompts": work / "nothing.txt"}
     expect("generate: a missing file of prompts", 65, ["nothing.txt"], prompts, **nowhere)
+    (work / "prompts.txt").write_text("To be\n")
+    words = [r"\[generate\] output = .*would be written over \[generate\] prompts"]
+    expect("generate: the prompts for an output", 64, words, deck=GENERATE, keys=prompts | {
+        "generate.prompts": work / "prompts.txt", "generate.output": work / "prompts.txt"})
+    cases.bench.check((work / "prompts.txt").read_text() == "To be\n", "the prompts were written over")
     expect("generate: no prompt", 64, ["prompt"], {"run.initialize_from": trained, "generate.prompt": ""}, deck=GENERATE)
     expect("generate: responses that leave no room", 64, ["max_new_tokens = 32", "context = 32"],
            {"run.initialize_from": trained, "generate.max_new_tokens": 32}, deck=GENERATE)
