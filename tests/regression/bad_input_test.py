@@ -119,8 +119,15 @@ def data(cases):
     expect("tokenize: an empty text", 65, ["empty.txt"], tokenize | {"data.input": bench.work / "empty.txt"},
            deck=DECKS / "tokenize.ini", **nowhere)
     (bench.work / "bad.jsonl").write_text('{"text": "good"}\n{"text": \n')
-    expect("tokenize: a broken line of JSON", 65, [r"bad.jsonl:2"], tokenize | {"data.input": bench.work / "bad.jsonl"},
+    expect("tokenize: a broken line of JSON", 65, [r"bad.jsonl:2.*\[data\] on_bad_line = skip"], tokenize | {"data.input": bench.work / "bad.jsonl"},
            deck=DECKS / "tokenize.ini", **nowhere)
+    for name, content, words in (("packed.jsonl.gz", b"\x1f\x8b\x08\x00more", ["compressed"]),
+                                 ("wide.txt", "To be".encode("utf-16"), ["UTF-16"]),
+                                 ("crlf.txt", b"To\r\n\r\nbe\r\n", [r"CR LF.*use \\x0d\\n\\x0d\\n"])):
+        (bench.work / name).write_bytes(content)
+        expect(f"tokenize: {name}", 65, [name, *words], tokenize | {"data.input": bench.work / name},
+               deck=DECKS / "tokenize.ini", rank_counts=(1,), **nowhere)
+    left_out(cases, tokenize)
     words = [r"\[data\] (output|merges_file) = .*would be written over \[data\] (input|vocabulary_file)", "another name"]
     texts = {"data.input": bench.work / "*.txt", "data.output": bench.work / "text.txt"}
     expect("tokenize: the text for an output", 64, words, tokenize | texts, deck=DECKS / "tokenize.ini")
@@ -129,6 +136,21 @@ def data(cases):
         "data.merges_file": bench.work / "tokenize/../text.txt", "model.vocabulary": 300}, rank_counts=(1,))
     bench.check((bench.work / "text.txt").read_bytes() == TEXT.read_bytes()[:30_000], "the text was written over")
     bench.check(not (bench.work / "new.h5").exists(), "tokenize: a token file was made of bad text")
+
+
+def left_out(cases, tokenize):
+    """Bad lines that the deck leaves out, counted by every rank; an array is read as its records."""
+    bench = cases.bench
+    (bench.work / "array.json").write_text('[{"text": "to be or not to be"},\n {"text": 3}]')
+    keys = {"data.input": f"{bench.work}/array.json, {bench.work}/bad.jsonl", "data.on_bad_line": "skip"}
+    vocabulary = {"run.phase": "vocabulary", "data.vocabulary_file": bench.work / "v.json",
+                  "data.merges_file": bench.work / "m.txt", "model.vocabulary": 258}
+    for phase, more, words in (("tokenize", {"data.output": bench.work / "left.h5"}, "2 documents, 24 tokens"),
+                               ("vocabulary", vocabulary, "258 tokens, 1 merges")):
+        ended = bench.run(DECKS / "tokenize.ini", 2, tokenize | keys | more | {"run.directory": bench.work / f"left_{phase}"})
+        for word in (words, "2 records left out", "2  bad line: ", "array.json:2 (\"text\" is a number", "bad.jsonl:2 (no JSON"):
+            bench.check(ended.code == 0 and word in ended.text, f"{phase}: code {ended.code}, no '{word}'", ended.text)
+    bench.case("0 tokenize, vocabulary: bad lines left out and counted")
 
 
 def generate(cases, trained):
