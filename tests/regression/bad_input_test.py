@@ -153,6 +153,23 @@ def left_out(cases, tokenize):
     bench.case("0 tokenize, vocabulary: bad lines left out and counted")
 
 
+def checks(cases):
+    """--check says what is not there, and ends with 0: a job in the queue before this one may make it."""
+    bench, (train, held_out) = cases.bench, cases.data.values()
+    fine_tune = {"run.directory": bench.work / "never", "sft.demonstrations": "nowhere/*.jsonl", "sft.choose": "last",
+                 "sft.validation": train, "data.source": train, "run.initialize_from": bench.work}
+    for deck, keys, missing in (
+            (DECK, cases.data, []), (DECK, {"data.source": f"{train}:2, nothing.h5", "data.validation": "no.h5"},
+                                     ["[data] source = nothing.h5", "[data] validation = no.h5"]),
+            (DECKS / "sft.ini", fine_tune, ["[sft] demonstrations = nowhere/*.jsonl"]),
+            (DECKS / "tokenize.ini", {"data.input": "nothing.txt", "data.output": held_out, "data.validation_share": 0},
+             ["[data] input = nothing.txt"])):
+        ended = bench.run(deck, 1, keys, words=("--check",))
+        found = re.findall(r"^Missing    (.*): not there yet$", ended.text, re.MULTILINE)
+        bench.check(ended.code == 0 and found == missing, f"--check of {deck.name}: {ended.code}, {found}", ended.text)
+    bench.case("0 --check names files that are not there")
+
+
 def generate(cases, trained):
     expect, work = cases.expect, cases.bench.work
     nowhere = {"nowhere": False, "deck": GENERATE}
@@ -255,7 +272,7 @@ def main():
     keys = cases.data | {"run.directory": trained, "checkpoint.every": 4, "grid.data": 1}
     ended = bench.run(DECK, 1, keys)
     bench.check(ended.code == 0, f"the run to work with: code {ended.code}", ended.text)
-    for group in (decks, grids, data, diverging, forbidden):
+    for group in (decks, grids, data, checks, diverging, forbidden):
         group(cases)
     generate(cases, trained)
     full_disk(cases, trained)
