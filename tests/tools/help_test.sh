@@ -24,7 +24,8 @@ done
 
 code=0
 said=$(python3 tools/hh_table.py nowhere 2>&1) || code=$?
-[ $code = 1 ] && [[ $said = "hh_table: nowhere/"*"give the folder of a finished"* ]] || { echo "hh_table.py: $code $said"; exit 1; }
+[ $code = 1 ] && [[ $said = "hh_table: nowhere/"*"give the folder of a finished"* ]] ||
+  { echo "hh_table.py: $code $said"; exit 1; }
 code=0
 said=$(bash jobs/miniature.sh 1 two 2>&1) || code=$?
 [ $code = 64 ] && [[ $said = *"two is no seed"* ]] || { echo "miniature.sh: $code $said"; exit 1; }
