@@ -4,6 +4,11 @@
 # killed in the middle.
 #   bash jobs/demo.sh            runs/demo is written anew each time
 set -euo pipefail
+case "${1:-}" in
+  '') ;;
+  --help | -h) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+  *) echo "demo: it takes no arguments; usage: bash jobs/demo.sh" >&2; exit 64 ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash tools/setup.sh

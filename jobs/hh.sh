@@ -8,8 +8,10 @@
 # where all goes; what is finished there stays. RANKS (2, or 1 or 4) share the work. PRETRAIN_STEPS and PPO_STEPS: how long.
 set -euo pipefail
 
+usage() { sed -n '2,9s/^# //p' "${BASH_SOURCE[0]}"; }
+case " $* " in *' --help '* | *' -h '*) usage; exit 0 ;; esac
 if [ $# -lt 2 ] || [ $# -gt 3 ]; then
-  sed -n '2,9s/^# //p' "${BASH_SOURCE[0]}" >&2
+  usage >&2
   exit 64
 fi
 
@@ -20,6 +22,12 @@ absolute() {  # absolute LIST: each of the files with its whole path
   (IFS=,; echo "${list[*]}")
 }
 preferences=$(absolute "$1") instructions=$(absolute "$2") text=${3:+$(absolute "$3")}
+
+# Before anything remembers their names.
+IFS=, read -ra parts <<<"$preferences,$instructions${text:+,$text}"
+for part in "${parts[@]}"; do
+  [ -e "$part" ] || compgen -G "$part" >/dev/null || { echo "hh: $part: no such file" >&2; exit 65; }
+done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/environment.sh

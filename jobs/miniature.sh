@@ -4,6 +4,12 @@
 #   bash jobs/miniature.sh [SEED ...]      default: 1 2 3. It needs a built program. What is finished in runs/demo stays.
 # The first seed runs on 4 ranks; the others side by side on one rank each, since the numbers do not depend on the grid.
 set -euo pipefail
+for seed in "$@"; do
+  case $seed in
+    --help | -h) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *[!0-9]* | '') echo "miniature: $seed is no seed; usage: bash jobs/miniature.sh [SEED ...]" >&2; exit 64 ;;
+  esac
+done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/environment.sh
 

@@ -2,6 +2,7 @@
 # Sets up, builds and runs all tests: `bash tests/run.sh [ctest options]`, for instance `bash tests/run.sh -R unit`.
 # In continuous integration (CI is set) warnings are errors. A test that cannot run here is shown as skipped, with a reason.
 set -euo pipefail
+case "${1:-}" in --help | -h) sed -n '2,3s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash tools/setup.sh

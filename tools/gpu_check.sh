@@ -9,13 +9,15 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
+usage() { sed -n '2,9s/^# \{0,1\}//p' "tools/gpu_check.sh"; }
 build='' output=runs/gpu_check emulated=''
 while [ $# -gt 0 ]; do
   case $1 in
     --build) build=$(cd "$2" && pwd); shift ;;
     --output) output=$2; shift ;;
     --emulated) emulated=yes ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64 ;;
+    --help | -h) usage; exit 0 ;;
+    *) usage >&2; exit 64 ;;
   esac
   shift
 done

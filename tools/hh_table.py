@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What came out of jobs/hh.sh: hh_table.py RUNS"""
+"""What came out of jobs/hh.sh, as a table."""
+import argparse
 import json
 import math
 import pathlib
@@ -72,4 +73,14 @@ def main(folder):
         print(f"  {(runs / name / 'report.html').resolve()}")
 
 
-main(*sys.argv[1:])
+def start():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", help="the folder that jobs/hh.sh has written, runs/hh if nothing else was said")
+    arguments = parser.parse_args()
+    try:
+        main(arguments.runs)
+    except OSError as error:
+        sys.exit(f"hh_table: {error.filename}: {error.strerror}; give the folder of a finished jobs/hh.sh")
+
+
+start()

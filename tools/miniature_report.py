@@ -153,6 +153,9 @@ def main(runs, *seeds):
 
 
 if __name__ == "__main__":
+    if {"--help", "-h"} & set(sys.argv):
+        print(__doc__)
+        sys.exit()
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -55,7 +55,8 @@ case "${1:-}" in
   "") ;;
   --cuda) bring_cuda_tools; exit 0 ;;
   --slurm) packages+=("${slurm[@]}") ;;
-  *) usage; exit 64 ;;
+  --help | -h) usage; exit 0 ;;
+  *) usage >&2; exit 64 ;;
 esac
 
 have_all_tools() {  # on a cluster the modules may be loaded already

@@ -7,7 +7,9 @@
 # deck that is refused, numbers that diverge) ends the chain: what comes after it is cancelled.
 # LAUNCHER=pretrain_mpirun.sbatch starts the ranks by mpirun.
 set -euo pipefail
+usage() { sed -n '2,4s/^# \{0,1\}//p' jobs/slurm/rlhf.sh; }
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+case " $* " in *' --help '* | *' -h '*) usage; exit 0 ;; esac
 
 options=() decks=() keys=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do options+=("$1"); shift; done
@@ -16,7 +18,7 @@ for word in "$@"; do
   case $word in --*) keys+=("$word") ;; *) decks+=("$word") ;; esac
 done
 if [ ${#decks[@]} -eq 0 ]; then
-  sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  usage >&2
   exit 64
 fi
 for deck in "${decks[@]}"; do

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 
 #include "base/require.h"
@@ -46,6 +47,12 @@ void PrepareConfig::check() const {
   require(max_per_user >= 0, "[prepare] max_per_user", max_per_user, "must not be negative; 0: no limit");
   require(max_prompt_tokens > 0, "[prepare] max_prompt_tokens", max_prompt_tokens, "must be positive");
   require(max_response_tokens > 0, "[prepare] max_response_tokens", max_response_tokens, "must be positive");
+}
+
+std::string PrepareConfig::report_path() const {
+  if (!report.empty()) return report;
+  std::filesystem::path path = output;
+  return path.replace_filename(path.stem().string() + "_report.json").string();
 }
 
 Split split_of(const std::string& user, std::uint64_t seed, double validation_share, double test_share) {

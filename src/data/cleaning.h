@@ -38,6 +38,7 @@ struct PrepareConfig {
   PersonalDataRule personal_data = PersonalDataRule::drop;
 
   void check() const;
+  std::string report_path() const;
 
   friend bool operator==(const PrepareConfig&, const PrepareConfig&) = default;
 };

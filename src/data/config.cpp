@@ -50,8 +50,10 @@ std::vector<DataSource> parse_sources(const std::string& list) {
       source.path = trim(item.substr(0, colon));
       const auto [end, status] = std::from_chars(weight.data(), weight.data() + weight.size(), source.weight);
       if (status != std::errc() || end != weight.data() + weight.size() || !(source.weight > 0.0)) {
-        refuse(fmt::format("[data] source = {}: '{}' is no weight; use path or path:weight with a positive number",
-                           list, weight));
+        refuse(
+            fmt::format("[data] source = {}: '{}' is no weight; use path or path:weight with a positive number, "
+                        "and for a path with a colon in it always path:weight, {}:1",
+                        list, weight, item));
       }
     }
     if (source.path.empty())

@@ -4,10 +4,6 @@
 
 namespace coxswain {
 
-namespace {
-constexpr std::size_t kExamples = 5;
-}
-
 DropReport::Entry& DropReport::entry(const std::string& reason) {
   for (Entry& known : entries_) {
     if (known.reason == reason) return known;
@@ -22,14 +18,16 @@ void DropReport::add(const std::string& reason, const std::string& example) {
   if (one.examples.size() < kExamples) one.examples.push_back(example);
 }
 
-void DropReport::add(const DropReport& other) {
-  for (const Entry& theirs : other.entries_) {
-    Entry& one = entry(theirs.reason);
-    one.count += theirs.count;
-    for (const std::string& example : theirs.examples) {
-      if (one.examples.size() < kExamples) one.examples.push_back(example);
-    }
+void DropReport::add(const Entry& other) {
+  Entry& one = entry(other.reason);
+  one.count += other.count;
+  for (const std::string& example : other.examples) {
+    if (one.examples.size() < kExamples) one.examples.push_back(example);
   }
+}
+
+void DropReport::add(const DropReport& other) {
+  for (const Entry& theirs : other.entries_) add(theirs);
 }
 
 std::int64_t DropReport::total() const {

@@ -9,6 +9,7 @@ namespace coxswain {
 
 class DropReport {
  public:
+  static constexpr std::size_t kExamples = 5;
   struct Entry {
     std::string reason;  // without values that differ from record to record, so that like meets like
     std::int64_t count = 0;
@@ -16,6 +17,7 @@ class DropReport {
   };
 
   void add(const std::string& reason, const std::string& example);
+  void add(const Entry& other);  // of the same reason
   void add(const DropReport& other);
 
   std::int64_t total() const;

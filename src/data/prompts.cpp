@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "base/error.h"
 #include "base/text.h"
 #include "data/input_files.h"
@@ -13,11 +11,6 @@
 namespace coxswain {
 
 namespace {
-
-bool is_json(const std::string& path) {
-  const std::string extension = std::filesystem::path(path).extension();
-  return extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
-}
 
 PromptRecord encoded(const Record& record, const Reading& reading) {
   reading.chat.check_texts(record.prompt);

@@ -191,17 +191,20 @@ std::string MpiCommunicator::broadcast(const std::string& text, int root, const 
 
 std::vector<std::string> MpiCommunicator::all_gather(const std::string& text, const char* name) {
   const Blocking blocking(hook(), name);
-  const int own = static_cast<int>(text.size());
-  std::vector<int> lengths(static_cast<std::size_t>(size_)), places;
-  check_mpi(MPI_Allgather(&own, 1, MPI_INT, lengths.data(), 1, MPI_INT, handle_), "MPI_Allgather", name);
+  const auto own = static_cast<std::int64_t>(text.size());
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(size_));
+  check_mpi(MPI_Allgather(&own, 1, MPI_INT64_T, sizes.data(), 1, MPI_INT64_T, handle_), "MPI_Allgather", name);
+  std::vector<int> lengths, places;
   std::int64_t total = 0;
-  for (const int length : lengths) {
+  for (const std::int64_t size : sizes) {
+    checks::require(size <= std::numeric_limits<int>::max() - total, name, "texts above 2 GiB");
     places.push_back(static_cast<int>(total));
-    total += length;
-    checks::require(total <= std::numeric_limits<int>::max(), name, "texts above 2 GiB");
+    lengths.push_back(static_cast<int>(size));
+    total += size;
   }
   std::string all(static_cast<std::size_t>(total), '\0');
-  check_mpi(MPI_Allgatherv(text.data(), own, MPI_CHAR, all.data(), lengths.data(), places.data(), MPI_CHAR, handle_),
+  check_mpi(MPI_Allgatherv(text.data(), lengths[static_cast<std::size_t>(rank_)], MPI_CHAR, all.data(), lengths.data(),
+                           places.data(), MPI_CHAR, handle_),
             "MPI_Allgatherv", name);
   std::vector<std::string> texts;
   for (std::size_t r = 0; r < lengths.size(); ++r)

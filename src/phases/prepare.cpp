@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <span>
 
 #include "base/error.h"
@@ -19,19 +18,6 @@ namespace coxswain {
 namespace {
 
 constexpr const char* kInputKey = "[prepare] input";
-
-std::string full_path(const std::string& path) { return std::filesystem::weakly_canonical(path).string(); }
-
-// No output may take the place of an input or of another output.
-void require_apart(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs) {
-  std::set<std::string> taken;
-  for (const std::string& input : inputs) taken.insert(full_path(input));
-  for (const std::string& output : outputs) {
-    if (output.empty() || taken.insert(full_path(output)).second) continue;
-    throw Error(ExitCode::usage,
-                fmt::format("[prepare] {} is an input or another output; choose another name", output));
-  }
-}
 
 void write_whole(const std::string& path, const std::string& text) {
   DiskFile file = DiskFile::create(path);
@@ -68,7 +54,6 @@ Prepare::Prepare(const PreparePhaseConfig& config, Communicator& world, Log& log
     for (const std::string& pattern : parse_paths(prepare.input)) {
       for (const std::string& path : matching_files(pattern, kInputKey)) files.push_back(path);
     }
-    require_apart(files, {outputs_[0].path, outputs_[1].path, outputs_[2].path, report_path()});
     for (const Output& output : outputs_) {
       const std::filesystem::path folder = std::filesystem::path(output.path).parent_path();
       if (!folder.empty()) create_folder(folder);
@@ -121,12 +106,6 @@ std::int64_t Prepare::kept() const {
   return sum;
 }
 
-std::string Prepare::report_path() const {
-  if (!config_.prepare.report.empty()) return config_.prepare.report;
-  std::filesystem::path path = config_.prepare.output;
-  return path.replace_filename(path.stem().string() + "_report.json").string();
-}
-
 std::string Prepare::report_text() const {
   nlohmann::ordered_json report;
   report["inputs"] = files_;
@@ -165,7 +144,7 @@ std::string Prepare::table() const {
       text += fmt::format("\n{:>8}  {}", cleaning_.personal()[static_cast<std::size_t>(kind)], personal_name(kind));
     }
   }
-  return text + fmt::format("\nreport: {}", report_path());
+  return text + fmt::format("\nreport: {}", config_.prepare.report_path());
 }
 
 // All are on the disk before the first takes its place.
@@ -174,7 +153,7 @@ void Prepare::write_all() const {
   for (const Output& output : outputs_) {
     if (!output.path.empty()) files.emplace_back(output.path, output.lines);
   }
-  files.emplace_back(report_path(), report_text());
+  files.emplace_back(config_.prepare.report_path(), report_text());
   try {
     for (const auto& [path, text] : files) write_whole(path + ".tmp", text);
     for (const auto& [path, text] : files) commit_file(path + ".tmp", path);

@@ -46,7 +46,6 @@ class Prepare final : public Phase {
   };
   void read_file(const std::string& path);
   std::int64_t kept() const;
-  std::string report_path() const;
   std::string report_text() const;
   std::string table() const;
   void write_all() const;

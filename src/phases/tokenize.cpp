@@ -20,10 +20,8 @@ DataConfig checked(DataConfig config) {
   config.check();
   if (config.input.empty()) refuse("input is empty; phase tokenize needs text or JSONL files, separated by commas");
   if (config.output.empty()) refuse("output is empty; phase tokenize needs the token file to write");
-  if (config.validation_share > 0) {
-    if (config.validation.empty()) refuse("validation is empty; validation_share > 0 needs the token file to write");
-    if (config.validation == config.output) refuse("validation and output are the same file");
-  }
+  if (config.validation_share > 0 && config.validation.empty())
+    refuse("validation is empty; validation_share > 0 needs the token file to write");
   return config;
 }
 
@@ -47,7 +45,7 @@ Tokenize::Tokenize(const DataConfig& config, const ChatConfig& chat, Communicato
     : config_(checked(config)),
       world_(&world),
       tokenizer_(make_tokenizer(config_)),
-      text_(parse_paths(config_.input), {.separator = config_.separator, .json_key = config_.json_key, .chat = chat}) {
+      text_(parse_paths(config_.input), text_options(config_, chat)) {
   blocks_per_step_ = std::max<std::int64_t>(8, text_.blocks() / kStepsWanted);
   if (world.planned()) return;
   agree(world, "tokenize start", [&] {
@@ -69,6 +67,7 @@ StepReport Tokenize::run_step() {
       pieces_->append(block, encoded);
       own[0] += static_cast<double>(encoded.bytes);
       own[1] += static_cast<double>(encoded.tokens.size());
+      left_out_.add(encoded.left_out);
       own[2] += static_cast<double>(encoded.document_ends.size());
     }
   });
@@ -89,7 +88,7 @@ StepReport Tokenize::run_step() {
 }
 
 void Tokenize::finish() {
-  if (tokens_ == 0) throw Error(ExitCode::data, fmt::format("[data] input {} has no text in it", config_.input));
+  const std::vector<std::string> left_out = world_->all_gather(left_out_.table(), "tokenize left out");
   const std::vector<std::string> tables = world_->all_gather(pieces_->table(), "tokenize table");
   const JoinOptions options{.output = config_.output,
                             .validation = config_.validation,
@@ -99,13 +98,16 @@ void Tokenize::finish() {
                                        .vocabulary = tokenizer_->vocabulary_size(),
                                        .end_of_document = tokenizer_->end_of_document()}};
   summary_ = from_rank_0(*world_, "tokenize join", [&] {
+    const std::string others = left_out_text(join(left_out, text_));
+    if (tokens_ == 0)
+      throw Error(ExitCode::data, fmt::format("[data] input {} has no text in it{}", config_.input, others));
     const JoinedFiles files = join_pieces(options, tables);
     std::string lines = line_of(config_.output, files.output);
     if (files.validation.tokens > 0) {
       lines += fmt::format("\n{}", line_of(config_.validation, files.validation));
     }
-    return lines +
-           fmt::format("\n{} files, {} bytes, {:.3f} bytes a token", text_.files(), text_.bytes(), bytes_ / tokens_);
+    return lines + fmt::format("\n{} files, {} bytes, {:.3f} bytes a token{}", text_.files(), text_.bytes(),
+                               bytes_ / tokens_, others);
   });
   pieces_.reset();
 }

@@ -38,6 +38,7 @@ class Tokenize : public Phase {
   Communicator* world_;
   std::unique_ptr<Tokenizer> tokenizer_;
   TextBlocks text_;
+  LeftOutLines left_out_;  // by this rank
   std::int64_t blocks_per_step_ = 1;
   std::int64_t step_ = 0;
   double bytes_ = 0, tokens_ = 0, documents_ = 0;  // of all ranks so far

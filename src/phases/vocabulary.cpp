@@ -42,10 +42,7 @@ void make_folder_of(const std::string& file) {
 }  // namespace
 
 Vocabulary::Vocabulary(const DataConfig& config, const ChatConfig& chat, int tokens, Communicator& world)
-    : config_(config),
-      wanted_(tokens),
-      world_(&world),
-      text_(parse_paths(config_.input), {.separator = config_.separator, .json_key = config_.json_key, .chat = chat}) {
+    : config_(config), wanted_(tokens), world_(&world), text_(parse_paths(config_.input), text_options(config_, chat)) {
   blocks_per_step_ = std::max<std::int64_t>(8, text_.blocks() / kStepsWanted);
 }
 
@@ -55,8 +52,11 @@ StepReport Vocabulary::run_step() {
   const std::int64_t ranks = world_->size(), rank = world_->rank();
   std::vector<double> bytes(static_cast<std::size_t>(ranks), 0.0);
   agree(*world_, "vocabulary blocks", [&] {
-    for (std::int64_t block = first + (rank - first % ranks + ranks) % ranks; block < last; block += ranks)
-      bytes[static_cast<std::size_t>(rank)] += static_cast<double>(text_.encode(block, words_).bytes);
+    for (std::int64_t block = first + (rank - first % ranks + ranks) % ranks; block < last; block += ranks) {
+      const EncodedBlock encoded = text_.encode(block, words_);
+      left_out_.add(encoded.left_out);
+      bytes[static_cast<std::size_t>(rank)] += static_cast<double>(encoded.bytes);
+    }
   });
   world_->all_merge(bytes, "vocabulary bytes");
   ++step_;
@@ -68,20 +68,22 @@ StepReport Vocabulary::run_step() {
 
 void Vocabulary::finish() {
   const std::vector<std::string> all = world_->all_gather(text_of(words_.counts()), "vocabulary words");
+  const std::vector<std::string> left_out = world_->all_gather(left_out_.table(), "vocabulary left out");
   summary_ = from_rank_0(*world_, "vocabulary end", [&] {
+    const std::string others = left_out_text(join(left_out, text_));
     WordCounts counts;
     for (const std::string& text : all) add(text, counts);
     const BytePairs learned = learn_byte_pairs(counts, wanted_);
     const std::int64_t tokens = std::ssize(learned.tokens) + 1;
     if (tokens < wanted_)
       throw Error(ExitCode::data, fmt::format("[data] input = {}: its {} words give {} tokens only; use [model] "
-                                              "vocabulary = {} or less, or more text",
-                                              config_.input, counts.size(), tokens, tokens));
+                                              "vocabulary = {} or less, or more text{}",
+                                              config_.input, counts.size(), tokens, tokens, others));
     for (const std::string& path : {config_.vocabulary_file, config_.merges_file}) make_folder_of(path);
     replace_text_file(config_.vocabulary_file, learned.vocabulary_json());
     replace_text_file(config_.merges_file, learned.merges_text());
-    return fmt::format("{} tokens, {} merges from {} words: {}, {}", tokens, learned.merges.size(), counts.size(),
-                       config_.vocabulary_file, config_.merges_file);
+    return fmt::format("{} tokens, {} merges from {} words: {}, {}{}", tokens, learned.merges.size(), counts.size(),
+                       config_.vocabulary_file, config_.merges_file, others);
   });
 }
 

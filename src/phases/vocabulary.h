@@ -33,6 +33,7 @@ class Vocabulary final : public Phase {
   int wanted_;
   Communicator* world_;
   TextBlocks text_;
+  LeftOutLines left_out_;  // by this rank
   WordCounter words_;
   std::int64_t blocks_per_step_ = 1;
   std::int64_t step_ = 0;

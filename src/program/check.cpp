@@ -12,6 +12,7 @@
 #include "io/terminal.h"
 #include "phases/plan_text.h"
 #include "program/make_phase.h"
+#include "settings/deck_files.h"
 #include "train/frozen_model.h"
 
 namespace coxswain {
@@ -125,15 +126,23 @@ CheckReport check_phase(const Settings& settings) {
 
 }  // namespace
 
+// What a login node can tell before a job waits in the queue; it may yet be made, by a job before this one.
+void say_missing(const Settings& settings) {
+  for (const NamedPath& input : missing_inputs(deck_files(settings)))
+    fmt::print("Missing    {} = {}: not there yet\n", input.key, input.path);
+}
+
 int check_deck(const Settings& settings) {
   std::optional<Machine> machine;
   if (!settings.machine.file.empty()) machine = read_machine(settings.machine.file);
   if (!phase_row(settings.run.phase).model) {
     fmt::print("phase {}: the deck is good\n", settings.run.phase);
+    say_missing(settings);
     return 0;
   }
   CheckReport report = check_phase(settings);
   fmt::print("{}", report.text);
+  say_missing(settings);
   if (!machine) return 0;
   report.need.ranks = settings.grid.ranks();
   report.need.narrow = settings.model.precision == Precision::bf16;

@@ -35,7 +35,7 @@ std::string curve_of(const std::string& directory) {
 std::optional<std::string> information(const CommandLine& command) {
   if (command.version) return fmt::format("coxswain {}\n", COXSWAIN_VERSION);
   if (command.help_deck) return command.markdown ? help_deck_markdown(command.section) : help_deck(command.section);
-  if (command.help) return usage_text();
+  if (command.help) return usage_text() + "\n";
   if (!command.plot.empty()) return curve_of(command.plot);
   return std::nullopt;
 }

@@ -16,6 +16,7 @@
 #include "phases/driver.h"
 #include "program/make_phase.h"
 #include "program/run_checkpoints.h"
+#include "settings/deck_files.h"
 #include "settings/help.h"
 
 namespace coxswain {
@@ -101,6 +102,12 @@ Settings read_settings_together(const CommandLine& command, Communicator& world)
   if (!problem.empty()) throw Error(ExitCode::usage, problem);
   text = world.broadcast(text, 0, "deck");
   Settings settings = read_settings(text, command.deck, command.overrides, command.check ? 0 : world.size());
+  from_rank_0(world, "files of the deck", [&] {
+    DeckFiles files = deck_files(settings);
+    files.inputs.push_back({"the deck", command.deck});
+    require_apart(files);
+    return std::string();
+  });
   const auto [path, key] = reward_model_path(settings);
   if (!path.empty() && settings.reward_model.layers == 0) read_reward_model(path, key, world, settings);
   return settings;

@@ -113,7 +113,7 @@ std::string usage_text() {
          "       coxswain --version | --help\n"
          "  DECK         INI file that says what to do, such as inputs/tiny/pretrain.ini\n"
          "  --section.key=value  takes the place of a value in the deck\n"
-         "  --check      validate the deck, print parameters, memory, work and layout, and stop\n"
+         "  --check      validate the deck, print parameters, memory, work, layout and missing files, and stop\n"
          "  --plot       the loss of a training run (of PPO the reward), drawn in the terminal\n"
          "  --help-deck  every section and key with its default and meaning";
 }

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/deck.h"
+#include "settings/deck_files.h"
 
 namespace coxswain {
 
@@ -196,6 +197,13 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
   }
 }
 
+void check_entries(const Settings& settings, Mistakes& mistakes) {
+  for (const NamedPath& input : deck_files(settings).inputs) {
+    const std::string mistake = fmt::format("{} has an empty entry; use path, path, ...", input.key);
+    if (input.path.empty() && (mistakes.empty() || mistakes.back() != mistake)) mistakes.push_back(mistake);
+  }
+}
+
 void check_minibatch(const Placed& placed, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   const int unit = placed.grid.data_shards * settings.batch.micro, minibatch = settings.ppo.minibatch;
   if (minibatch % unit == 0) return;
@@ -277,6 +285,7 @@ std::string divisor_list(int number) {
 std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck) {
   Mistakes mistakes;
   check_given(settings, deck, mistakes);
+  check_entries(settings, mistakes);
   const PhaseRow& phase = phase_row(settings.run.phase);
   if (!phase.model) return mistakes;
   const Placed policy{settings.model, settings.grid, "model", "grid"};

@@ -169,11 +169,10 @@ void add_data(std::vector<Key>& keys) {
       .text("merges_file", &C::merges_file, "a path", {"", "GPT-2's vocab.bpe (merges.txt), likewise", kFree})
       .choice("on_bad_line", &C::on_bad_line, {{"stop", BadLine::stop}, {"skip", BadLine::skip}},
               {"", "a line of a JSONL file that cannot be used: stop with code 65, or leave it out and say so", kFree})
-      .text("input", &C::input, "paths, ...", {"", "tokenize, vocabulary: text or JSONL files", kFree})
+      .text("input", &C::input, "paths, ...", {"", "tokenize, vocabulary: text, JSONL or JSON files", kFree})
       .text("output", &C::output, "a path", {"", "tokenize: token file to write", kFree})
       .text("json_key", &C::json_key, "a name, or empty",
-            {"", "tokenize: field of a JSONL line that holds the text; empty: lines are records, shown as in [chat]",
-             kFree})
+            {"", "tokenize: field of a record that holds the text; empty: the whole record, shown as in [chat]", kFree})
       .text("separator", &C::separator, "text with \\n and \\t, or empty",
             {"", "tokenize: between documents of a plain text; empty: a file is one document", kFree})
       .number("validation_share", &C::validation_share, {.least = 0, .most = 1, .open_most = true},

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from jobs import DECKS, SOURCE, Bench, checkpoints, metrics, state
+from jobs import DECKS, SOURCE, TEXT, Bench, checkpoints, metrics, state
 
 DECK = DECKS / "small.ini"
 GENERATE = SOURCE / "inputs/tiny/sample.ini"
@@ -114,12 +114,60 @@ def data(cases):
     expect("tokenize: a missing text", 65, words, tokenize | {"data.input": bench.work / "nothing.txt"},
            deck=DECKS / "tokenize.ini", **nowhere)
     (bench.work / "empty.txt").write_text("")
+    expect("tokenize: an empty entry in a list", 64, [r"\[data\] input has an empty entry"],
+           tokenize | {"data.input": "a.txt,,b.txt,"}, deck=DECKS / "tokenize.ini", rank_counts=(1,))
     expect("tokenize: an empty text", 65, ["empty.txt"], tokenize | {"data.input": bench.work / "empty.txt"},
            deck=DECKS / "tokenize.ini", **nowhere)
     (bench.work / "bad.jsonl").write_text('{"text": "good"}\n{"text": \n')
-    expect("tokenize: a broken line of JSON", 65, [r"bad.jsonl:2"], tokenize | {"data.input": bench.work / "bad.jsonl"},
-           deck=DECKS / "tokenize.ini", **nowhere)
+    expect("tokenize: a broken line of JSON", 65, [r"bad.jsonl:2.*\[data\] on_bad_line = skip"],
+           tokenize | {"data.input": bench.work / "bad.jsonl"}, deck=DECKS / "tokenize.ini", **nowhere)
+    for name, content, words in (("packed.jsonl.gz", b"\x1f\x8b\x08\x00more", ["compressed"]),
+                                 ("wide.txt", "To be".encode("utf-16"), ["UTF-16"]),
+                                 ("crlf.txt", b"To\r\n\r\nbe\r\n", [r"CR LF.*use \\x0d\\n\\x0d\\n"])):
+        (bench.work / name).write_bytes(content)
+        expect(f"tokenize: {name}", 65, [name, *words], tokenize | {"data.input": bench.work / name},
+               deck=DECKS / "tokenize.ini", rank_counts=(1,), **nowhere)
+    left_out(cases, tokenize)
+    words = [r"\[data\] (output|merges_file) = .*would be written over \[data\] (input|vocabulary_file)", "another name"]
+    texts = {"data.input": bench.work / "*.txt", "data.output": bench.work / "text.txt"}
+    expect("tokenize: the text for an output", 64, words, tokenize | texts, deck=DECKS / "tokenize.ini")
+    expect("vocabulary: the text for an output", 64, words, deck=DECKS / "tokenize.ini", keys={
+        "run.phase": "vocabulary", "data.input": bench.work / "text.txt", "data.vocabulary_file": bench.work / "v.json",
+        "data.merges_file": bench.work / "tokenize/../text.txt", "model.vocabulary": 300}, rank_counts=(1,))
+    bench.check((bench.work / "text.txt").read_bytes() == TEXT.read_bytes()[:30_000], "the text was written over")
     bench.check(not (bench.work / "new.h5").exists(), "tokenize: a token file was made of bad text")
+
+
+def left_out(cases, tokenize):
+    """Bad lines that the deck leaves out, counted by every rank; an array is read as its records."""
+    bench = cases.bench
+    (bench.work / "array.json").write_text('[{"text": "to be or not to be"},\n {"text": 3}]')
+    keys = {"data.input": f"{bench.work}/array.json, {bench.work}/bad.jsonl", "data.on_bad_line": "skip"}
+    vocabulary = {"run.phase": "vocabulary", "data.vocabulary_file": bench.work / "v.json",
+                  "data.merges_file": bench.work / "m.txt", "model.vocabulary": 258}
+    for phase, more, words in (("tokenize", {"data.output": bench.work / "left.h5"}, "2 documents, 24 tokens"),
+                               ("vocabulary", vocabulary, "258 tokens, 1 merges")):
+        ended = bench.run(DECKS / "tokenize.ini", 2, tokenize | keys | more | {"run.directory": bench.work / f"left_{phase}"})
+        for word in (words, "2 records left out", "2  bad line: ", "array.json:2 (\"text\" is a", "bad.jsonl:2 (no JSON"):
+            bench.check(ended.code == 0 and word in ended.text, f"{phase}: code {ended.code}, no '{word}'", ended.text)
+    bench.case("0 tokenize, vocabulary: bad lines left out and counted")
+
+
+def checks(cases):
+    """--check says what is not there, and ends with 0: a job in the queue before this one may make it."""
+    bench, (train, held_out) = cases.bench, cases.data.values()
+    fine_tune = {"run.directory": bench.work / "never", "sft.demonstrations": "nowhere/*.jsonl", "sft.choose": "last",
+                 "sft.validation": train, "data.source": train, "run.initialize_from": bench.work}
+    for deck, keys, missing in (
+            (DECK, cases.data, []), (DECK, {"data.source": f"{train}:2, nothing.h5", "data.validation": "no.h5"},
+                                     ["[data] source = nothing.h5", "[data] validation = no.h5"]),
+            (DECKS / "sft.ini", fine_tune, ["[sft] demonstrations = nowhere/*.jsonl"]),
+            (DECKS / "tokenize.ini", {"data.input": "nothing.txt", "data.output": held_out, "data.validation_share": 0},
+             ["[data] input = nothing.txt"])):
+        ended = bench.run(deck, 1, keys, words=("--check",))
+        found = re.findall(r"^Missing    (.*): not there yet$", ended.text, re.MULTILINE)
+        bench.check(ended.code == 0 and found == missing, f"--check of {deck.name}: {ended.code}, {found}", ended.text)
+    bench.case("0 --check names files that are not there")
 
 
 def generate(cases, trained):
@@ -132,6 +180,11 @@ def generate(cases, trained):
            {"run.initialize_from": trained, "model.hidden": 64}, **nowhere)
     prompts = {"run.initialize_from": trained, "generate.prompt": "", "generate.prompts": work / "nothing.txt"}
     expect("generate: a missing file of prompts", 65, ["nothing.txt"], prompts, **nowhere)
+    (work / "prompts.txt").write_text("To be\n")
+    words = [r"\[generate\] output = .*would be written over \[generate\] prompts"]
+    expect("generate: the prompts for an output", 64, words, deck=GENERATE, keys=prompts | {
+        "generate.prompts": work / "prompts.txt", "generate.output": work / "prompts.txt"})
+    cases.bench.check((work / "prompts.txt").read_text() == "To be\n", "the prompts were written over")
     expect("generate: no prompt", 64, ["prompt"], {"run.initialize_from": trained, "generate.prompt": ""}, deck=GENERATE)
     expect("generate: responses that leave no room", 64, ["max_new_tokens = 32", "context = 32"],
            {"run.initialize_from": trained, "generate.max_new_tokens": 32}, deck=GENERATE)
@@ -219,7 +272,7 @@ def main():
     keys = cases.data | {"run.directory": trained, "checkpoint.every": 4, "grid.data": 1}
     ended = bench.run(DECK, 1, keys)
     bench.check(ended.code == 0, f"the run to work with: code {ended.code}", ended.text)
-    for group in (decks, grids, data, diverging, forbidden):
+    for group in (decks, grids, data, checks, diverging, forbidden):
         group(cases)
     generate(cases, trained)
     full_disk(cases, trained)

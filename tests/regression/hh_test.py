@@ -76,6 +76,7 @@ def main():
                                ("instructions for pairs", [files[1], files[1]], "no \"responses\"")):
         wrong = call(bench, work / f"runs_{len(words)}", *given)
         bench.check(wrong.returncode == 65 and words in wrong.stderr, f"{name}: code {wrong.returncode}", wrong.stderr)
+    bench.check(not (work / f"runs_{len('none.jsonl')}").exists(), "a name that was mistyped is remembered")
     bench.case("nothing twice; other files, missing and wrong ones are named")
     bench.finish()
 

@@ -113,8 +113,8 @@ def mistakes(bench):
     expect("a missing file", 65, ["missing.jsonl"], {"prepare.input": work / "missing.jsonl"})
     expect("a pattern without files", 65, ["no file matches"], {"prepare.input": work / "no*.json"})
     expect("prompts for comparisons", 65, ["\"chosen\""], {"prepare.kind": "comparisons", "data.on_bad_line": "stop"})
-    expect("the input for an output", 64, ["is an input or another output"], {"prepare.output": good})
-    expect("two outputs of one name", 64, ["is an input or another output"],
+    expect("the input for an output", 64, ["[prepare] output = ", "written over [prepare] input"], {"prepare.output": good})
+    expect("two outputs of one name", 64, ["would be written over [prepare] output"],
            {"prepare.test": work / "kept.jsonl", "prepare.test_share": 0.5})
     expect("shares that leave nothing", 64, ["test_share"], {"prepare.validation_share": 0.5, "prepare.test_share": 0.5})
     expect("no output", 64, ["[prepare] output"], {"prepare.output": ""})

@@ -28,5 +28,11 @@ TEST(Information, PlotsTheLossOrElseWhatComesFirst) {
   EXPECT_THROW(plotted("{\"step\": 1, \"tokens\": 9}\n"), Error) << "a run of generate has no metrics";
 }
 
+TEST(Information, EndsItsLastLine) {
+  CommandLine help, version, deck;
+  help.help = version.version = deck.help_deck = true;
+  for (const CommandLine& command : {help, version, deck}) EXPECT_EQ(information(command).value().back(), '\n');
+}
+
 }  // namespace
 }  // namespace coxswain

@@ -29,6 +29,7 @@ EncodedBlock encode_all(const TextBlocks& blocks, Tokenizer& tokenizer) {
     }
     all.tokens.insert(all.tokens.end(), one.tokens.begin(), one.tokens.end());
     all.bytes += one.bytes;
+    all.left_out.insert(all.left_out.end(), one.left_out.begin(), one.left_out.end());
   }
   EXPECT_EQ(all.bytes, blocks.bytes());
   return all;
@@ -102,6 +103,67 @@ TEST(TextBlocks, JsonLinesAreDocuments) {
   EXPECT_EQ(documents({folder.file("*.jsonl")}, {}), "[one\n\xc3\xa9][two][three]");
 }
 
+TEST(TextBlocks, ElementsOfAnArrayAreDocuments) {
+  TemporaryFolder folder;
+  const std::string path = write(folder, "a.json",
+                                 "\xef\xbb\xbf [\n {\"text\": \"one, [x]\"},\n {\"text\": \"\"},\n\n  {\n   "
+                                 "\"text\": \"two\"\n  }\n]\n");
+  const std::string lines = write(folder, "b.json", "{\"text\": \"three\"}\n{\"text\": \"four\"}\n");
+  for (const std::int64_t bytes : {1, 5, 20, 30, 1000})
+    EXPECT_EQ(documents({path, lines}, {.block_bytes = bytes}), "[one, [x]][two][three][four]") << bytes;
+  EXPECT_EQ(documents({write(folder, "c.jsonl", "[{\"instruction\": \"i\", \"input\": \"k\", \"output\": \"l\"}]")},
+                      {.json_key = "", .chat = without_markers()}),
+            "[i\n\nkl]");
+  EXPECT_EQ(documents({write(folder, "d.txt", "[x]")}, {}), "[[x]]");
+}
+
+TEST(TextBlocks, AByteOrderMarkIsNoText) {
+  TemporaryFolder folder;
+  for (const std::int64_t bytes : {1, 4, 1000}) {
+    EXPECT_EQ(documents({write(folder, "a.txt", "\xef\xbb\xbfone--two")}, {.separator = "--", .block_bytes = bytes}),
+              "[one][two]");
+    EXPECT_EQ(documents({write(folder, "a.jsonl", "\xef\xbb\xbf{\"text\": \"one\"}\n")}, {.block_bytes = bytes}),
+              "[one]");
+  }
+}
+
+// The same report for any number of ranks, whoever has which block.
+TEST(TextBlocks, BadLinesAreLeftOutAndCounted) {
+  TemporaryFolder folder;
+  std::string text = "{\"prompt\": \"p\", \"response\": \" \"}\n";
+  for (int i = 0; i < 7; ++i) text += "{\"prompt\": 3}\n\n{\"prompt\": \"a\", \"response\": \"b\"}\n";
+  const std::string lines = write(folder, "a.jsonl", text);
+  const std::string array =
+      write(folder, "b.json", "[{\"prompt\": \"p\",\n \"response\": \"r\"},\n {\"promt\": 1},\n {");
+  ByteTokenizer tokenizer;
+  for (const std::int64_t bytes : {1, 50, 1000}) {
+    const TextBlocks blocks(
+        {lines, array},
+        {.json_key = "", .chat = without_markers(), .on_bad_line = BadLine::skip, .block_bytes = bytes});
+    EXPECT_EQ(documents_of(encode_all(blocks, tokenizer), tokenizer), "[ab][ab][ab][ab][ab][ab][ab][pr]");
+    for (const std::int64_t ranks : {1, 3}) {
+      std::vector<LeftOutLines> parts(static_cast<std::size_t>(ranks));
+      for (std::int64_t block = 0; block < blocks.blocks(); ++block)
+        parts[static_cast<std::size_t>(block % ranks)].add(blocks.encode(block, tokenizer).left_out);
+      std::vector<std::string> tables;
+      for (const LeftOutLines& part : parts) tables.push_back(part.table());
+      const DropReport report = join(tables, blocks);
+      ASSERT_EQ(report.entries().size(), 2u);
+      const auto& [bad, silent] = std::tie(report.entries()[0], report.entries()[1]);
+      EXPECT_EQ(bad.reason, "bad line");
+      EXPECT_EQ(bad.count, 10);  // the end that is missing is one
+      std::vector<std::string> first;
+      for (const std::string& example : bad.examples) first.push_back(example.substr(0, example.find(" (")));
+      EXPECT_THAT(first, testing::ElementsAre(lines + ":2", lines + ":5", lines + ":8", lines + ":11", lines + ":14"));
+      EXPECT_THAT(bad.examples[0], testing::HasSubstr("(\"prompt\" is a JSON number"));
+      EXPECT_EQ(silent.reason, "empty response");
+      EXPECT_THAT(silent.examples, testing::ElementsAre(lines + ":1"));
+      EXPECT_THAT(left_out_text(report), testing::HasSubstr("\n11 records left out:\n"));
+    }
+  }
+  EXPECT_EQ(left_out_text(join({LeftOutLines().table()}, TextBlocks({lines}, {}))), "");
+}
+
 // Records show what a model will see of them: markers and the stop as [chat] says, tokenized apart from the texts.
 TEST(TextBlocks, RecordsAreConversationsInTheChatFormat) {
   TemporaryFolder folder;
@@ -152,12 +214,36 @@ TEST(TextBlocks, BadInputIsNamed) {
               HasSubstr("bad.jsonl:3: \"text\" is a number, a string is wanted"));
   EXPECT_THAT(message(write(folder, "no_response.jsonl", "{\"prompt\": \"p\"}"), ""),
               HasSubstr("no_response.jsonl:1: no \"response\""));
-  EXPECT_THAT(message(write(folder, "silent.jsonl", "{\"prompt\": \"p\", \"response\": \" \"}"), ""),
-              HasSubstr("silent.jsonl:1: empty response"));
+  EXPECT_THAT(message(line("{\"text\": 3}"), "text"), HasSubstr("with [data] on_bad_line = skip"));
+  EXPECT_THAT(message(write(folder, "array.json", "[\n{\"text\": \"a\"},\n{\"text\": 3}]"), "text"),
+              HasSubstr("array.json:3: \"text\" is a number"));
   EXPECT_THAT(message(folder.file("none.txt"), "text"), HasSubstr("cannot read " + folder.file("none.txt")));
   EXPECT_THAT(message(folder.file("*.none"), "text"), HasSubstr("no file matches"));
-  EXPECT_THAT(message(write(folder, "empty.txt", ""), "text"), HasSubstr("empty.txt is empty"));
+  EXPECT_THAT(message(write(folder, "empty.txt", ""), "text"), HasSubstr("empty.txt ([data] input) is empty"));
   EXPECT_THAT(message(folder.path(), "text"), HasSubstr("cannot read"));
+  for (const char* packed : {"\x1f\x8b..", "\x28\xb5\x2f\xfd", "PK\x03\x04", "PAR1", "\x89HDF\r\n"})
+    for (const char* name : {"a.txt", "a.jsonl", "a.jsonl.gz", "a.json"})
+      EXPECT_THAT(message(write(folder, name, packed), "text"), HasSubstr("is compressed or binary: unpack it"));
+  EXPECT_THAT(message(write(folder, "wide.txt",
+                            "\xff\xfe"
+                            "a"),
+                      "text"),
+              HasSubstr("is UTF-16: write it as UTF-8"));
+}
+
+TEST(TextBlocks, ASeparatorThatEndsOfLinesHideIsRefused) {
+  TemporaryFolder folder;
+  const std::string path = write(folder, "a.txt", "one\r\n\r\ntwo\r\n");
+  try {
+    documents({path}, {.separator = "\n\n"});
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_THAT(error.what(), testing::HasSubstr("separator = \\n\\n is not found; use \\x0d\\n\\x0d\\n"));
+  }
+  EXPECT_EQ(documents({path}, {.separator = "\r\n\r\n"}), "[one][two\r\n]");
+  EXPECT_EQ(documents({path}, {.separator = "\n"}), "[one\r][\r][two\r]");
+  EXPECT_EQ(documents({write(folder, "b.txt", "one\r\ntwo")}, {.separator = "\n\n"}), "[one\r\ntwo]");
 }
 
 TEST(ByteTokenizer, IsTheBytes) {

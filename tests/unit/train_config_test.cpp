@@ -67,7 +67,11 @@ TEST(DataConfig, Refuses) {
   data.source = "synthetic";
   EXPECT_EQ(refusal(data), "accepted");
   data.source = "a:b";
-  EXPECT_EQ(refusal(data), "[data] source = a:b: 'b' is no weight; use path or path:weight with a positive number");
+  EXPECT_EQ(
+      refusal(data),
+      "[data] source = a:b: 'b' is no weight; use path or path:weight with a positive number, and for a path with "
+      "a colon in it always path:weight, a:b:1");
+  EXPECT_EQ(parse_sources("a:b:1").front(), (DataSource{"a:b", 1.0}));
   data = DataConfig{};
   data.tokenizer = TokenizerKind::gpt2;
   EXPECT_EQ(refusal(data), "[data] vocabulary_file must be given when [data] tokenizer = gpt2");
