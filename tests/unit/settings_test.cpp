@@ -221,6 +221,14 @@ TEST(Settings, SamplingThatAPhaseCannotHaveIsRefused) {
 
 TEST(Settings, PlacesACommandLineValueOnTheCommandLine) {
   EXPECT_EQ(refusal("", 0, {{"batch.length", "65"}}),
+// Sizes that nobody can hold, so that not even their plan is made.
+TEST(Settings, RefusesWhatNoMemoryHolds) {
+  EXPECT_EQ(
+      refusal("", 0, {{"batch.micro", "1000000000"}, {"batch.global", "2000000000"}}),
+      "command line: [batch] micro = 1000000000 makes a micro-batch of more than 16777216 tokens; use 262144 or less");
+  EXPECT_EQ(refusal("", 0, {{"batch.micro", "262144"}, {"batch.global", "262144"}}), "accepted");
+}
+
             "command line: [batch] length = 65 is longer than [model] context = 64; use 64 or less");
   EXPECT_EQ(refusal("", 0, {{"batch.length", "63"}, {"grid.tensor", "4"}}),
             "command line: [batch] length = 63 times [batch] micro = 2 is 126 rows, which [grid] tensor = 4 does not "
