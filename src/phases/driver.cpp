@@ -156,7 +156,7 @@ std::int64_t Driver::agreed_reason() {
 void Driver::save(Phase& phase) {
   if (first_rank()) keep_failure([&] { record_->sync(); });
   saving_since_ = clock_.now();
-  checkpoints_->save({phase.step(), phase.best_step()}, options_.deck, visitor(phase));
+  checkpoints_->save({phase.step(), phase.best_step(), tokens_}, options_.deck, visitor(phase));
   saved_step_ = phase.step();
   if (first_rank()) keep_failure([&] { record_->write_report(false); });
 }

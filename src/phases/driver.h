@@ -34,7 +34,8 @@ class Checkpoints {
   virtual std::optional<std::int64_t> restore(const Visit& visit) = 0;
   struct Place {
     std::int64_t step = 0;
-    std::int64_t best = 0;  // step whose checkpoint must stay; 0: none
+    std::int64_t best = 0;    // step whose checkpoint must stay; 0: none
+    std::int64_t tokens = 0;  // of all steps so far
   };
   virtual void save(const Place& place, const std::string& deck, const Visit& visit) = 0;  // returns when copied
   virtual void poll() = 0;                 // commits what was written meanwhile; throws if that failed

@@ -7,9 +7,16 @@
 
 namespace coxswain {
 
-RunCheckpoints::RunCheckpoints(Communicator& world, Backend& backend, const std::string& path,
+RunCheckpoints::RunCheckpoints(const ProcessGrid& grid, Backend& backend, const std::string& path,
                                const CheckpointConfig& config, std::string deck, Log& log)
-    : path_(path), deck_(std::move(deck)), log_(&log), store_(world, backend, path, config) {
+
+    : world_(&grid.world()),
+      path_(path),
+      deck_(std::move(deck)),
+      grid_(fmt::format("tensor {}, pipeline {}, data {}", grid.config().tensor, grid.config().pipeline,
+                        grid.config().data)),
+      log_(&log),
+      store_(grid.world(), backend, path, config) {
   store_.set_say([&log](const std::string& line) { log.warning("{}", line); });
 }
 
@@ -46,7 +53,9 @@ void RunCheckpoints::poll() {
 void RunCheckpoints::wait() {
   const bool saving = store_.saving();
   store_.wait();
+  header.tokens = place.tokens;
   if (saving) note();
+  header.grid = grid_;
 }
 
 void RunCheckpoints::note() {

@@ -6,13 +6,14 @@
 
 #include "base/log.h"
 #include "io/checkpoint_store.h"
+#include "parallel/process_grid.h"
 #include "phases/driver.h"
 
 namespace coxswain {
 
 class RunCheckpoints final : public Checkpoints {
  public:
-  RunCheckpoints(Communicator& world, Backend& backend, const std::string& path, const CheckpointConfig& config,
+  RunCheckpoints(const ProcessGrid& grid, Backend& backend, const std::string& path, const CheckpointConfig& config,
                  std::string deck, Log& log);
 
   // Throws Error(usage) where the deck would make another run.
@@ -26,7 +27,8 @@ class RunCheckpoints final : public Checkpoints {
  private:
   void note();  // size and times of the save that was committed, for log.txt
 
-  std::string path_, deck_;
+  Communicator* world_;
+  std::string path_, deck_, grid_;
   Log* log_;
   CheckpointStore store_;
 };

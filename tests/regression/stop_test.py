@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Stopping in time: signals and the wall-clock limit save, end with 75, and the run goes on exactly. One job owns a run
 directory. A finished run says so. What a deck may change on a restart, and what not."""
+import json
 import os
 import shutil
 import signal
 import time
 
-from jobs import DECKS, Bench, Grid, checkpoints, difference, metrics, state, steps_done
+from jobs import DECKS, Bench, Grid, checkpoints, difference, manifest, metrics, state, steps_done
 
 STEPS = 24
 KEYS = {"run.steps": STEPS, "checkpoint.every": 1000}
@@ -127,6 +128,15 @@ def lost_checkpoints(bench, data, gold):
     bench.check(metrics(run) == metrics(gold), "a run without checkpoints was changed")
 
 
+def headers(bench, gold):
+    """What a checkpoint says of its run to people."""
+    said = manifest(checkpoints(gold)[-1])
+    tokens = json.loads(metrics(gold).splitlines()[-1])["tokens"]
+    bench.case(f"step {said['step']} of {said['tokens']} tokens, {said['grid']}")
+    bench.check(said["tokens"] == tokens > 0 and said["grid"] == "tensor 1, pipeline 1, data 1",
+                f"the manifest of step {said['step']} tells of {said['tokens']} tokens, not {tokens}, and '{said['grid']}'")
+
+
 def main():
     bench = Bench("stop")
     data = bench.tokenize()
@@ -140,3 +150,4 @@ def main():
 
 
 main()
+    headers(bench, gold)
