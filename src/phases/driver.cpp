@@ -40,7 +40,7 @@ Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints
       world_(&world),
       log_(&log),
       checkpoints_(options_.checkpoint.every > 0 || options_.checkpoint.at_end ? checkpoints : nullptr),
-      clock_(options_.run.wall_limit_minutes) {}
+      clock_(options_.run.wall_limit_minutes, options_.now) {}
 
 int Driver::run(Phase& phase) {
   if (!phase.has_state()) checkpoints_ = nullptr;
@@ -53,7 +53,10 @@ int Driver::run(Phase& phase) {
   if (already_finished(phase)) return static_cast<int>(ExitCode::finished);
   resume(phase);
   while (phase.step() < phase.total_steps()) {
-    if (const std::int64_t reason = agreed_reason(); reason != 0) return stop(phase, reason);
+  const std::int64_t first = phase.step();
+    const std::int64_t reason = agreed_reason();
+    if (reason == kWallLimit && phase.step() == first) refuse_short_limit();
+    if (reason != 0) return stop(phase, reason);
     step(phase);
   }
   if (const std::int64_t reason = agreed_reason(); reason >= kFailure) return stop(phase, reason);
@@ -190,6 +193,16 @@ int Driver::stop(Phase& phase, std::int64_t reason) {
                phase.total_steps());
     return static_cast<int>(ExitCode::no_checkpoint);
   }
+// Code 75 would have the same job start again and again, and none of them would ever make a step.
+void Driver::refuse_short_limit() const {
+  const double seconds = world_->all_max(static_cast<std::int64_t>(clock_.now() * 1000), "time of the start") * 1e-3;
+  throw Error(ExitCode::usage,
+              fmt::format("[run] wall_limit_minutes = {} leaves no time for a step and a checkpoint: the start alone "
+                          "took {:.1f} s; give more, or 0 for no limit",
+                          options_.run.wall_limit_minutes, seconds))
+      .on_every_rank();
+}
+
   log_->info("{}: saving step {} of {}, then stopping", why, phase.step(), phase.total_steps());
   if (saved_step_ != phase.step()) save(phase);
   finish_saving();

@@ -57,6 +57,7 @@ class Driver {
  public:
   // checkpoints: null where the deck wants none.
   Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints* checkpoints);
+  WallClock::Now now = seconds_since_start;
 
   // Returns 0 (finished), 75 (saved and stopped) or 66 (stopped, and nothing could be saved). Throws on failure:
   // Error(diverged) names the last good checkpoint.
@@ -79,6 +80,7 @@ class Driver {
   void keep_failure(const std::function<void()>& work);  // now; all ranks learn of it in agreed_reason()
   Checkpoints::Visit visitor(Phase& phase);
 
+  [[noreturn]] void refuse_short_limit() const;
   DriverOptions options_;
   Communicator* world_;
   Log* log_;

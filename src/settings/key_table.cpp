@@ -29,8 +29,10 @@ void add_run(std::vector<Key>& keys) {
               {"", "what phase benchmark measures", kFree})
       .number("steps", &C::steps, kNotNegative, {"steps", "length of the whole run, restarts included", kFree})
       .number("seed", &C::seed, kNotNegative, {"", "of initial weights, data order, dropout and sampling"})
-      .number("wall_limit_minutes", &C::wall_limit_minutes, kNotNegative,
-              {"minutes", "save and stop with code 75 after this time; 0: no limit", kFree})
+      .number(
+          "wall_limit_minutes", &C::wall_limit_minutes, kNotNegative,
+          {"minutes",
+           "save and stop with code 75 after this time (code 64 if that is before a first step); 0: no limit", kFree})
       .number("validate_every", &C::validate_every, kNotNegative, {"steps", "between validations; 0: never", kFree})
       .number("validation_batches", &C::validation_batches, kFromOne,
               {"global batches", "held-out data of one validation", kFree})

@@ -67,6 +67,10 @@ def wall_limit(bench, data, gold):
     count = min(done, STEPS)
     mine, theirs = metrics(run).splitlines()[:count], metrics(gold).splitlines()[:count]
     bench.check(mine == theirs, "wall limit: other numbers than the undisturbed run")
+    ended = bench.run(DECK, 1, data | LONG | {"run.directory": run, "run.wall_limit_minutes": 0.0001})
+    bench.case(f"wall_limit_minutes = 0.0001: code {ended.code}")
+    good = ended.code == 64 and len(ended.errors()) == 1 and "wall_limit_minutes" in ended.text
+    bench.check(good and state(run)["step"] == done, f"a limit without time for a step: code {ended.code}", ended.text)
 
 
 def one_owner(bench, data):

@@ -142,6 +142,14 @@ TEST_F(DriverTest, RunsToTheEnd) {
   EXPECT_EQ(checkpoints.saved.size(), 3u);  // 3, 6 and the last
   EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
   EXPECT_EQ(text("FINISHED"), "counting finished with step 8\n");
+  ExitCode refusal(CountingPhase& phase, Checkpoints* checkpoints) {
+    try {
+      run(phase, checkpoints);
+      return ExitCode::finished;
+    } catch (const Error& error) {
+      return error.code();
+    }
+  }
   EXPECT_EQ(text("deck.ini"), options.deck);
   EXPECT_THAT(text("report.html"), HasSubstr("<b>Finished</b>"));
   EXPECT_THAT(text("log.txt"), HasSubstr("finished 8 steps"));
@@ -218,7 +226,9 @@ TEST_F(DriverTest, ASignalInTheLastStepFinishes) {
 
 TEST_F(DriverTest, StopsBeforeTheWallLimit) {
   CountingPhase phase(8);
-  options.run.wall_limit_minutes = 1e-9;
+  double now = 20;
+  options.now = [&] { return now += 10; };  // the clock is looked at some times a step
+  options.run.wall_limit_minutes = 3;
   EXPECT_EQ(run(phase, &checkpoints), 75);
   EXPECT_LT(phase.runs, 8);
   EXPECT_EQ(checkpoints.saved.size(), 1u);
@@ -258,7 +268,18 @@ TEST_F(DriverTest, DivergedNamesTheLastGoodCheckpoint) {
     EXPECT_THAT(error.what(), HasSubstr("step 5: the loss is not finite"));
     EXPECT_THAT(error.what(), HasSubstr("the last good checkpoint is step 3"));
   }
-  EXPECT_EQ(checkpoints.saved.size(), 1u);
+  EXPECT_EQ(checkpoints.saved.count(phase.runs), 1u);
+}
+
+// Else every job of a chain would end with 75 and none of them get on.
+TEST_F(DriverTest, AWallLimitThatLeavesNoTimeForAStepIsRefused) {
+  CountingPhase phase(8);
+  options.now = [] { return 31.5; };
+  options.run.wall_limit_minutes = 0.5;
+  EXPECT_EQ(refusal(phase, &checkpoints), ExitCode::usage);
+  EXPECT_EQ(phase.runs, 0);
+  EXPECT_TRUE(checkpoints.saved.empty());
+  EXPECT_THAT(console.str(), Not(HasSubstr("saving")));
   EXPECT_EQ(checkpoints.waits, 1);
 }
 
@@ -270,6 +291,7 @@ TEST_F(DriverTest, LostCheckpointsAreNoFreshStart) {
   try {
     run(again, &checkpoints);
     FAIL() << "started afresh";
+  EXPECT_GT(phase.runs, 0);
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::no_checkpoint);
   }
