@@ -314,3 +314,23 @@ Manifest checkpoint_info(const std::string& path) {
 }
 
 }  // namespace coxswain
+std::optional<CheckpointHeader> glance_at_newest(const std::string& folder) {
+  const CheckpointFolder all(folder);
+  const std::vector<std::int64_t> steps = all.steps();
+  if (steps.empty()) return std::nullopt;
+  const std::string newest = all.of_step(steps.front());
+  try {
+    const Manifest manifest = read_manifest(newest);
+    for (const Manifest::File& file : manifest.files) {
+      std::error_code error;
+      if (std::filesystem::file_size(newest + '/' + file.name, error) != static_cast<std::uintmax_t>(file.bytes) ||
+          error)
+        return std::nullopt;
+    }
+    return manifest.header;
+  } catch (const Error& error) {  // the manifest is damaged
+    if (error.code() != ExitCode::data) throw;
+    return std::nullopt;
+  }
+}
+

@@ -96,3 +96,7 @@ CheckpointReader open_checkpoint(Communicator& world, Backend& backend, const st
 Manifest checkpoint_info(const std::string& path);
 
 }  // namespace coxswain
+// What the newest one of a folder of checkpoints says of its run, if all of its files are there in their sizes; their
+// bytes are not read. Not collective.
+std::optional<CheckpointHeader> glance_at_newest(const std::string& folder);
+

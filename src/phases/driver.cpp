@@ -63,16 +63,16 @@ int Driver::run(Phase& phase) {
   return finish(phase);
 }
 
-// A job of a chain or an array that comes too late ends at once, before it reads a large model.
+// A job of a chain or an array that comes too late ends at once, before it reads a large model. Where the last
+// checkpoint is lost, the marker says too much: resume() finds what there is.
 bool Driver::already_finished(const Phase& phase) {
-  std::int64_t done = 0;
-  if (first_rank() && checkpoints_ != nullptr) {
-    const auto marked = finished_step(options_.run.directory);
-    done = marked && *marked >= phase.total_steps() ? 1 : 0;
-  }
-  if (world_->all_max(done, "agree whether the run is finished") == 0) return false;
-  log_->info("{}: finished already, with all {} steps; raise run.steps to go on", options_.run.directory,
-             phase.total_steps());
+  if (checkpoints_ == nullptr) return false;
+  const std::int64_t own = first_rank() ? finished_step(options_.run.directory).value_or(-1) : -1;
+  const std::int64_t marked = world_->all_max(own, "agree whether the run is finished");
+  if (marked < phase.total_steps() || marked < 0) return false;
+  if (!checkpoints_->reaches(marked) && options_.checkpoint.at_end) return false;
+  log_->info("{}: finished already, with all {} steps, so nothing was done; raise run.steps to go on",
+             options_.run.directory, marked);
   return true;
 }
 

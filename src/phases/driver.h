@@ -32,6 +32,9 @@ class Checkpoints {
   // The step of the newest whole checkpoint, which is read; nothing if the run has none at all. Throws
   // Error(no_checkpoint) if it has some and none is whole.
   virtual std::optional<std::int64_t> restore(const Visit& visit) = 0;
+  // Whether the newest one is there, of this step at least, as far as a look at names, sizes and its manifest shows.
+  // Throws Error(usage), as restore() does, where the deck would make another run.
+  virtual bool reaches(std::int64_t step) = 0;
   struct Place {
     std::int64_t step = 0;
     std::int64_t best = 0;    // step whose checkpoint must stay; 0: none

@@ -18,6 +18,7 @@ class RunCheckpoints final : public Checkpoints {
 
   // Throws Error(usage) where the deck would make another run.
   std::optional<std::int64_t> restore(const Visit& visit) override;
+  bool reaches(std::int64_t step) override;
   void save(const Place& place, const std::string& deck, const Visit& visit) override;
   void poll() override;
   void wait() override;
@@ -25,7 +26,8 @@ class RunCheckpoints final : public Checkpoints {
   std::string newest() const override { return store_.newest(); }
 
  private:
-  void note();  // size and times of the save that was committed, for log.txt
+  void check_deck(const std::string& before) const;  // the deck of a checkpoint; prints what has changed
+  void note();                                       // size and times of the save that was committed, for log.txt
 
   Communicator* world_;
   std::string path_, deck_, grid_;

@@ -117,19 +117,15 @@ def finished(bench, data, gold):
     ended = bench.run(DECK, 2, data | KEYS | {"run.directory": gold, "grid.data": 2})
     bench.case(f"a finished run, again: code {ended.code}")
     bench.check(ended.code == 0 and "finished already" in ended.text, f"finished run: code {ended.code}", ended.text)
+    for key, value in [("model.hidden", 64), ("run.seed", 4)]:
+        ended = bench.run(DECK, 1, data | KEYS | {"run.directory": gold, key: value})
+        bench.check(ended.code == 64 and len(ended.errors()) == 1 and key.split(".")[1] in ended.text,
+                    f"a finished run with another {key}: code {ended.code}, it should be refused", ended.text)
+    ended = bench.run(DECK, 1, data | KEYS | {"run.directory": gold, "optimizer.learning_rate": 1e-3})
+    good = ended.code == 0 and "learning_rate = 0.003 -> 0.001" in ended.text and "nothing was done" in ended.text
+    bench.check(good, f"a finished run with another rate: code {ended.code}", ended.text)
+    bench.case("a finished run with another hidden, seed and learning_rate")
     bench.check((state(gold), metrics(gold)) == before, "a finished run was changed")
-
-
-def lost_checkpoints(bench, data, gold):
-    run = bench.work / "lost"
-    shutil.copytree(gold, run)
-    for folder in checkpoints(run):
-        shutil.rmtree(folder)
-    (run / "checkpoints/latest").unlink()
-    ended = bench.run(DECK, 2, data | KEYS | {"run.directory": run, "run.steps": STEPS + 4, "grid.data": 2})
-    bench.case(f"a run whose checkpoints are gone: code {ended.code}")
-    bench.check(ended.code == 66 and len(ended.errors()) == 1, f"lost checkpoints: code {ended.code}", ended.text)
-    bench.check(metrics(run) == metrics(gold), "a run without checkpoints was changed")
 
 
 def headers(bench, gold):
@@ -141,6 +137,26 @@ def headers(bench, gold):
                 f"the manifest of step {said['step']} tells of {said['tokens']} tokens, not {tokens}, and '{said['grid']}'")
 
 
+def lost_checkpoints(bench, data, gold):
+    run = bench.work / "cut"
+    shutil.copytree(gold, run)
+    for folder in checkpoints(run):
+        os.truncate(folder / "checkpoint.h5", 100)
+    ended = bench.run(DECK, 1, data | KEYS | {"run.directory": run})
+    bench.case(f"a finished run whose checkpoints are cut off: code {ended.code}")
+    bench.check(ended.code == 66 and len(ended.errors()) == 1, f"cut checkpoints: code {ended.code}", ended.text)
+    run = bench.work / "lost"
+    shutil.copytree(gold, run)
+    for folder in checkpoints(run):
+        shutil.rmtree(folder)
+    (run / "checkpoints/latest").unlink()
+    for steps in (STEPS, STEPS + 4):
+        ended = bench.run(DECK, 2, data | KEYS | {"run.directory": run, "run.steps": steps, "grid.data": 2})
+        bench.case(f"a run of {steps} steps whose checkpoints are gone: code {ended.code}")
+        bench.check(ended.code == 66 and len(ended.errors()) == 1, f"lost checkpoints: code {ended.code}", ended.text)
+    bench.check(metrics(run) == metrics(gold), "a run without checkpoints was changed")
+
+
 def main():
     bench = Bench("stop")
     data = bench.tokenize()
@@ -149,9 +165,9 @@ def main():
     bench.check(ended.code == 0 and steps_done(gold) == STEPS, f"the undisturbed run: code {ended.code}", ended.text)
     for case in (signals, launcher, wall_limit, changed_decks, finished, lost_checkpoints):
         case(bench, data, gold)
+    headers(bench, gold)
     one_owner(bench, data)
     bench.finish()
 
 
 main()
-    headers(bench, gold)

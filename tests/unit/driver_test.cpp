@@ -47,6 +47,10 @@ struct MemoryCheckpoints final : Checkpoints {
     visit(archive);
     return saved.rbegin()->first;
   }
+  bool reaches(std::int64_t step) override {
+    if (other_deck) throw Error(ExitCode::usage, "the deck does not fit");
+    return !saved.empty() && saved.rbegin()->first >= step;
+  }
   void save(const Place& place, const std::string&, const Visit& visit) override {
     if (during_save != 0) raise(during_save);
     MemoryArchive archive(false);
@@ -63,7 +67,8 @@ struct MemoryCheckpoints final : Checkpoints {
   std::int64_t best = -1;
   int waits = 0;
   int during_save = 0;  // a signal
-  bool unusable = false;
+  bool unusable = false, other_deck = false;
+  std::size_t most = 100;  // there is no room for more
 };
 
 struct CountingPhase final : Phase {
@@ -171,12 +176,31 @@ TEST_F(DriverTest, SavesTheBestAtOnceAndNamesItInEverySave) {
 TEST_F(DriverTest, AFinishedRunEndsAtOnce) {
   CountingPhase phase(8), again(8);
   run(phase, &checkpoints);
-  checkpoints.unusable = true;  // not even looked at
+  checkpoints.unusable = true;  // not read
   EXPECT_EQ(run(again, &checkpoints), 0);
   EXPECT_EQ(again.runs, 0);
   EXPECT_EQ(again.finishes, 0);
   EXPECT_EQ(again.loads, 0);
-  EXPECT_THAT(console.str(), HasSubstr("finished already"));
+  EXPECT_THAT(console.str(), HasSubstr("finished already, with all 8 steps"));
+  checkpoints.other_deck = true;
+  EXPECT_EQ(refusal(again, &checkpoints), ExitCode::usage);
+  checkpoints.other_deck = false;
+  checkpoints.saved.erase(8);  // only one before the end is left: its steps are made again
+  checkpoints.unusable = false;
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(again.runs, 2);
+  checkpoints.saved.clear();
+  EXPECT_EQ(refusal(again, &checkpoints), ExitCode::no_checkpoint);
+}
+
+TEST_F(DriverTest, AFinishedRunWithoutASaveAtItsEnd) {
+  options.checkpoint = {.every = 3, .at_end = false};
+  CountingPhase phase(8), again(8);
+  run(phase, &checkpoints);
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(again.runs, 0);
+  checkpoints.other_deck = true;
+  EXPECT_EQ(refusal(again, &checkpoints), ExitCode::usage);
 }
 
 TEST_F(DriverTest, MoreStepsInTheDeckGoOn) {
