@@ -151,10 +151,11 @@ bool CheckpointStore::poll() {
   newest_ = folder_.of_step(header_.step);
   times_ = {header_.step, static_cast<std::int64_t>(snapshot_.bytes()),
             save_seconds_ + backend_.download_wait_seconds() - waited_before_, seconds_since(started_)};
-  if (const std::string warning = result_of(outcome); !warning.empty())
+  unpruned_ = {header_.step, header_.best};
+  if (const std::string warning = result_of(outcome); !warning.empty()) {
     say(warning);
-  else
-    remove_old();
+    unpruned_.reset();
+  }
   return true;
 }
 
@@ -171,12 +172,21 @@ void CheckpointStore::wait() {
 }
 
 // Rank 0, in a thread: to remove large files takes a part of the time of writing them.
-void CheckpointStore::remove_old() {
-  if (world_.rank() != 0) return;
+void CheckpointStore::prune(std::int64_t before) {
+  if (world_.rank() != 0 || !unpruned_ || unpruned_->step >= before) return;
   tell_of_removal();
-  removal_.start([this, step = header_.step, best = header_.best, damaged = damaged_] {
-    folder_.prune(step, {config_.keep, best}, damaged);
+  removal_.start([this, newest = *unpruned_, damaged = damaged_] {
+    folder_.prune(newest.step, {config_.keep, newest.best}, damaged);
     at_stage_("old ones removed");
+    return std::string();
+  });
+  unpruned_.reset();
+}
+
+std::string CheckpointStore::newest_before(std::int64_t step) {
+  return from_rank_0(world_, "good checkpoint", [&] {
+    for (const std::int64_t old : folder_.steps())
+      if (old < step && !damaged_.contains(old)) return folder_.of_step(old);
     return std::string();
   });
 }
@@ -271,6 +281,7 @@ std::optional<CheckpointReader> CheckpointStore::open_newest() {
                     folder_.path(), steps.empty() ? fmt::format(": 'latest' names {}, which is not there", latest) : "",
                     search.problems));
   newest_ = search.found->folder();
+  unpruned_ = {search.found->header().step, search.found->header().best};
   from_rank_0(world_, "best checkpoint", [&] {  // a kill may have come between the rename and this
     folder_.point_best(search.found->header().best);
     return std::string();
@@ -305,15 +316,6 @@ CheckpointReader open_checkpoint(Communicator& world, Backend& backend, const st
   throw Error(ExitCode::data, fmt::format("{}: no checkpoint there is whole{}", folder.path(), search.problems));
 }
 
-Manifest checkpoint_info(const std::string& path) {
-  if (is_checkpoint(path)) return read_manifest(path);
-  const CheckpointFolder folder = folder_of(path);
-  for (const std::int64_t step : folder.by_merit())
-    if (is_checkpoint(folder.of_step(step))) return read_manifest(folder.of_step(step));
-  nothing_at(path);
-}
-
-}  // namespace coxswain
 std::optional<CheckpointHeader> glance_at_newest(const std::string& folder) {
   const CheckpointFolder all(folder);
   const std::vector<std::int64_t> steps = all.steps();
@@ -334,3 +336,12 @@ std::optional<CheckpointHeader> glance_at_newest(const std::string& folder) {
   }
 }
 
+Manifest checkpoint_info(const std::string& path) {
+  if (is_checkpoint(path)) return read_manifest(path);
+  const CheckpointFolder folder = folder_of(path);
+  for (const std::int64_t step : folder.by_merit())
+    if (is_checkpoint(folder.of_step(step))) return read_manifest(folder.of_step(step));
+  nothing_at(path);
+}
+
+}  // namespace coxswain

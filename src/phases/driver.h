@@ -41,18 +41,23 @@ class Checkpoints {
     std::int64_t tokens = 0;  // of all steps so far
   };
   virtual void save(const Place& place, const std::string& deck, const Visit& visit) = 0;  // returns when copied
-  virtual void poll() = 0;                 // commits what was written meanwhile; throws if that failed
-  virtual void wait() = 0;                 // until all is committed
+  virtual void poll() = 0;  // commits what was written meanwhile; throws if that failed
+  virtual void wait() = 0;  // until all is committed, and what prune() takes away is gone
+  // Those that the deck does not keep go, if the newest is of a step before this one.
+  virtual void prune(std::int64_t before) = 0;
   virtual bool busy() const = 0;           // something is being written; the same on every rank after poll()
   virtual std::string newest() const = 0;  // the folder of the newest committed one, "" if none
+  virtual std::string newest_before(std::int64_t step) = 0;  // of those of earlier steps
 };
 
 struct DriverOptions {
   RunConfig run;
   CheckpointConfig checkpoint;  // none are written, at a stop neither, if `every` is 0 and `at_end` false
+  std::int64_t max_skips = 0;   // steps in a row that may not be finite, and are then not saved
   std::string deck;             // the effective one
   std::string session;          // "4 ranks x 8 threads, tensor 2 x pipeline 2 x data 1, on node[01-02]"
   std::vector<std::pair<std::string, std::string>> facts;  // rows of the report: version, model, ...
+  WallClock::Now now = seconds_since_start;
   double gemm_flops_rate = 0;  // of all ranks together, measured; 0: unknown, no share is shown
 };
 
@@ -60,7 +65,6 @@ class Driver {
  public:
   // checkpoints: null where the deck wants none.
   Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints* checkpoints);
-  WallClock::Now now = seconds_since_start;
 
   // Returns 0 (finished), 75 (saved and stopped) or 66 (stopped, and nothing could be saved). Throws on failure:
   // Error(diverged) names the last good checkpoint.
@@ -72,8 +76,11 @@ class Driver {
   void step(Phase& phase);
   std::int64_t agreed_reason();
   void save(Phase& phase);
+  void prune(const Phase& phase, std::int64_t before);
+  std::string way_back(const Phase& phase);
   void finish_saving();
   int stop(Phase& phase, std::int64_t reason);
+  [[noreturn]] void refuse_short_limit() const;
   int finish(Phase& phase);
   void note(Phase& phase, const StepReport& report, double seconds);
 
@@ -83,7 +90,6 @@ class Driver {
   void keep_failure(const std::function<void()>& work);  // now; all ranks learn of it in agreed_reason()
   Checkpoints::Visit visitor(Phase& phase);
 
-  [[noreturn]] void refuse_short_limit() const;
   DriverOptions options_;
   Communicator* world_;
   Log* log_;

@@ -113,6 +113,7 @@ int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend
   DriverOptions options;
   options.run = settings.run;
   options.checkpoint = settings.checkpoint;
+  if (settings.optimizer.on_nan == NanPolicy::skip) options.max_skips = settings.optimizer.max_skips;
   options.deck = effective_deck(settings);
   options.session = describe_session(grid, backend);
   log.info("coxswain {}: {} with {}, {}", COXSWAIN_VERSION, settings.run.phase,

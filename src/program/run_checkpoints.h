@@ -22,8 +22,10 @@ class RunCheckpoints final : public Checkpoints {
   void save(const Place& place, const std::string& deck, const Visit& visit) override;
   void poll() override;
   void wait() override;
+  void prune(std::int64_t before) override { store_.prune(before); }
   bool busy() const override { return store_.saving(); }
   std::string newest() const override { return store_.newest(); }
+  std::string newest_before(std::int64_t step) override { return store_.newest_before(step); }
 
  private:
   void check_deck(const std::string& before) const;  // the deck of a checkpoint; prints what has changed

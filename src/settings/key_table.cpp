@@ -149,7 +149,8 @@ void add_optimizer(std::vector<Key>& keys) {
       .number("weight_decay", &C::weight_decay, kNotNegative, {"", "decoupled; not on norms and biases", kFree})
       .number("clip_norm", &C::clip_norm, kNotNegative, {"", "of the global gradient; 0: off", kFree})
       .choice("on_nan", &C::on_nan, {{"stop", NanPolicy::stop}, {"skip", NanPolicy::skip}},
-              {"", "a step whose loss or gradient is not finite: stop with code 76, or leave it out", kFree})
+              {"", "a step whose loss or gradient is not finite: stop with code 76, or leave it out and save nothing",
+               kFree})
       .number("max_skips", &C::max_skips, kNotNegative, {"steps", "left out in a row before the run stops", kFree});
 }
 
@@ -182,7 +183,8 @@ void add_checkpoint(std::vector<Key>& keys) {
   using C = CheckpointConfig;
   SectionBuilder<C>(keys, "checkpoint", &Settings::checkpoint)
       .number("every", &C::every, kNotNegative, {"steps", "between checkpoints; 0: only at the end", kFree})
-      .number("keep", &C::keep, kNotNegative, {"", "newest checkpoints that stay; 0: all", kFree})
+      .number("keep", &C::keep, kNotNegative,
+              {"", "newest checkpoints that stay, once a step shows that the last is good; 0: all", kFree})
       .flag("background", &C::background, {"", "write from a host copy while training goes on", kFree})
       .flag("at_end", &C::at_end, {"", "one more after the last step", kFree});
 }
