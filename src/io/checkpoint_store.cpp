@@ -151,10 +151,11 @@ bool CheckpointStore::poll() {
   newest_ = folder_.of_step(header_.step);
   times_ = {header_.step, static_cast<std::int64_t>(snapshot_.bytes()),
             save_seconds_ + backend_.download_wait_seconds() - waited_before_, seconds_since(started_)};
-  if (const std::string warning = result_of(outcome); !warning.empty())
+  unpruned_ = {header_.step, header_.best};
+  if (const std::string warning = result_of(outcome); !warning.empty()) {
     say(warning);
-  else
-    remove_old();
+    unpruned_.reset();
+  }
   return true;
 }
 
@@ -171,12 +172,21 @@ void CheckpointStore::wait() {
 }
 
 // Rank 0, in a thread: to remove large files takes a part of the time of writing them.
-void CheckpointStore::remove_old() {
-  if (world_.rank() != 0) return;
+void CheckpointStore::prune(std::int64_t before) {
+  if (world_.rank() != 0 || !unpruned_ || unpruned_->step >= before) return;
   tell_of_removal();
-  removal_.start([this, step = header_.step, best = header_.best, damaged = damaged_] {
-    folder_.prune(step, {config_.keep, best}, damaged);
+  removal_.start([this, newest = *unpruned_, damaged = damaged_] {
+    folder_.prune(newest.step, {config_.keep, newest.best}, damaged);
     at_stage_("old ones removed");
+    return std::string();
+  });
+  unpruned_.reset();
+}
+
+std::string CheckpointStore::newest_before(std::int64_t step) {
+  return from_rank_0(world_, "good checkpoint", [&] {
+    for (const std::int64_t old : folder_.steps())
+      if (old < step && !damaged_.contains(old)) return folder_.of_step(old);
     return std::string();
   });
 }
@@ -271,6 +281,7 @@ std::optional<CheckpointReader> CheckpointStore::open_newest() {
                     folder_.path(), steps.empty() ? fmt::format(": 'latest' names {}, which is not there", latest) : "",
                     search.problems));
   newest_ = search.found->folder();
+  unpruned_ = {search.found->header().step, search.found->header().best};
   from_rank_0(world_, "best checkpoint", [&] {  // a kill may have come between the rename and this
     folder_.point_best(search.found->header().best);
     return std::string();
@@ -303,6 +314,26 @@ CheckpointReader open_checkpoint(Communicator& world, Backend& backend, const st
   if (search.found) return std::move(*search.found);
   if (search.damaged.empty()) nothing_at(path);
   throw Error(ExitCode::data, fmt::format("{}: no checkpoint there is whole{}", folder.path(), search.problems));
+}
+
+std::optional<CheckpointHeader> glance_at_newest(const std::string& folder) {
+  const CheckpointFolder all(folder);
+  const std::vector<std::int64_t> steps = all.steps();
+  if (steps.empty()) return std::nullopt;
+  const std::string newest = all.of_step(steps.front());
+  try {
+    const Manifest manifest = read_manifest(newest);
+    for (const Manifest::File& file : manifest.files) {
+      std::error_code error;
+      if (std::filesystem::file_size(newest + '/' + file.name, error) != static_cast<std::uintmax_t>(file.bytes) ||
+          error)
+        return std::nullopt;
+    }
+    return manifest.header;
+  } catch (const Error& error) {  // the manifest is damaged
+    if (error.code() != ExitCode::data) throw;
+    return std::nullopt;
+  }
 }
 
 Manifest checkpoint_info(const std::string& path) {

@@ -91,6 +91,7 @@ std::string duration_text(double seconds) {
 
 std::string count_text(double count) {
   if (!std::isfinite(count)) return "-";
+  if (std::abs(count) >= 999.5e15) return fmt::format("{:.1e}", count);
   const char* letters[] = {"", "k", "M", "G", "T", "P"};
   int letter = 0;
   while (std::abs(count) >= 999.5 && letter < 5) {

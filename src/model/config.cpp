@@ -21,6 +21,12 @@ void require_share(double value, const char* key) {
   require(value >= 0.0 && value < 1.0, key, value, "is no probability: use 0 (off) or more, and less than 1");
 }
 
+// Every layer has four products. In double: counts beyond the limit would overflow.
+double about_parameters(const ModelConfig& model) {
+  const double attention = 4.0 * model.heads * model.head_size, rows = attention + 3.0 * model.feed_forward;
+  return (model.layers * rows + model.vocabulary + model.context) * model.hidden;
+}
+
 }  // namespace
 
 void ModelConfig::check() {
@@ -43,6 +49,12 @@ void ModelConfig::check() {
           "is odd, but [model] positions = rotary turns pairs: use an even size");
   require(feed_forward > 0, "feed_forward", feed_forward, "must be positive, or 0 for 4 hidden");
   require(activation != Activation::none, "activation", "none", "is not possible here: use gelu or silu");
+  constexpr double kMostParameters = 1e14;  // of which even a plan takes a second
+  require(
+      about_parameters(*this) < kMostParameters, "layers", layers,
+      fmt::format("of [model] hidden = {} make some {:.0e} parameters, and {:.0e} are the most; use fewer or smaller "
+                  "layers",
+                  hidden, about_parameters(*this), kMostParameters));
   if (head == HeadKind::scalar) tied_embeddings = false;
   require(norm_epsilon > 0.0, "norm_epsilon", norm_epsilon, "must be positive");
   require(rotary_base > 1.0, "rotary_base", rotary_base, "must be larger than 1");

@@ -22,10 +22,11 @@ std::string time_text() { return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localt
 
 // A run that went on for long must have left a checkpoint: the second save waits for the first one to be committed.
 // Where there is none at all, somebody has moved it, and starting again would throw the run away.
-void refuse_lost_checkpoints(const std::string& directory, const CheckpointConfig& config) {
+void refuse_lost_checkpoints(const std::string& directory, const DriverOptions& options) {
+  const CheckpointConfig& config = options.checkpoint;
   const auto marked = config.at_end ? finished_step(directory) : std::nullopt;
   const std::int64_t done = std::max(read_run_history(directory).step(), marked.value_or(0));
-  if (!marked && (config.every == 0 || done <= 2 * config.every)) return;
+  if (!marked && (config.every == 0 || done - options.max_skips - config.every <= config.every)) return;
   throw Error(
       ExitCode::no_checkpoint,
       fmt::format("{} tells of {} steps, but holds no checkpoint to go on from; put it back, or start afresh in "
@@ -40,7 +41,7 @@ Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints
       world_(&world),
       log_(&log),
       checkpoints_(options_.checkpoint.every > 0 || options_.checkpoint.at_end ? checkpoints : nullptr),
-      clock_(options_.run.wall_limit_minutes) {}
+      clock_(options_.run.wall_limit_minutes, options_.now) {}
 
 int Driver::run(Phase& phase) {
   if (!phase.has_state()) checkpoints_ = nullptr;
@@ -52,24 +53,27 @@ int Driver::run(Phase& phase) {
   });
   if (already_finished(phase)) return static_cast<int>(ExitCode::finished);
   resume(phase);
+  const std::int64_t first = phase.step();
   while (phase.step() < phase.total_steps()) {
-    if (const std::int64_t reason = agreed_reason(); reason != 0) return stop(phase, reason);
+    const std::int64_t reason = agreed_reason();
+    if (reason == kWallLimit && phase.step() == first) refuse_short_limit();
+    if (reason != 0) return stop(phase, reason);
     step(phase);
   }
   if (const std::int64_t reason = agreed_reason(); reason >= kFailure) return stop(phase, reason);
   return finish(phase);
 }
 
-// A job of a chain or an array that comes too late ends at once, before it reads a large model.
+// A job of a chain or an array that comes too late ends at once, before it reads a large model. Where the last
+// checkpoint is lost, the marker says too much: resume() finds what there is.
 bool Driver::already_finished(const Phase& phase) {
-  std::int64_t done = 0;
-  if (first_rank() && checkpoints_ != nullptr) {
-    const auto marked = finished_step(options_.run.directory);
-    done = marked && *marked >= phase.total_steps() ? 1 : 0;
-  }
-  if (world_->all_max(done, "agree whether the run is finished") == 0) return false;
-  log_->info("{}: finished already, with all {} steps; raise run.steps to go on", options_.run.directory,
-             phase.total_steps());
+  if (checkpoints_ == nullptr) return false;
+  const std::int64_t own = first_rank() ? finished_step(options_.run.directory).value_or(-1) : -1;
+  const std::int64_t marked = world_->all_max(own, "agree whether the run is finished");
+  if (marked < phase.total_steps() || marked < 0) return false;
+  if (!checkpoints_->reaches(marked) && options_.checkpoint.at_end) return false;
+  log_->info("{}: finished already, with all {} steps, so nothing was done; raise run.steps to go on",
+             options_.run.directory, marked);
   return true;
 }
 
@@ -83,7 +87,7 @@ void Driver::resume(Phase& phase) {
   saved_step_ = restored;
   if (!restored) {
     on_first_rank("look for lost checkpoints", [&] {
-      if (checkpoints_ != nullptr) refuse_lost_checkpoints(options_.run.directory, options_.checkpoint);
+      if (checkpoints_ != nullptr) refuse_lost_checkpoints(options_.run.directory, options_);
     });
     phase.begin();
     tokens_ = phase.kept_tokens();
@@ -113,10 +117,8 @@ void Driver::step(Phase& phase) {
   } catch (const Error& error) {
     if (error.code() != ExitCode::diverged) throw;
     finish_saving();  // what is being written is good: it is of an earlier step
-    const std::string newest = checkpoints_ != nullptr ? checkpoints_->newest() : "";
     const std::string message =
-        fmt::format("{}: step {}: {}\n{}", phase.name(), phase.step() + 1, error.what(),
-                    newest.empty() ? "there is no checkpoint to go back to" : "the last good checkpoint is " + newest);
+        fmt::format("{}: step {}: {}\n{}", phase.name(), phase.step() + 1, error.what(), way_back(phase));
     if (first_rank()) log_->detail("error: {}", message);  // the console gets it when the program ends
     throw Error(ExitCode::diverged, message).on_every_rank();
   }
@@ -130,8 +132,30 @@ void Driver::step(Phase& phase) {
     clock_.save_took(clock_.now() - *saving_since_);
     saving_since_.reset();
   }
+  prune(phase, phase.step());
   const std::int64_t every = options_.checkpoint.every;
-  if ((every > 0 && phase.step() % every == 0) || phase.step() == phase.best_step()) save(phase);
+  const bool due = every > 0 && phase.step() % every == 0 && phase.skipped_in_a_row() == 0;
+  if (due || phase.step() == phase.best_step()) save(phase);
+}
+
+// Weights that moved at a step are good if they can be moved again. Until then the older checkpoints stay: the newest
+// may hold weights that no step gets on from.
+void Driver::prune(const Phase& phase, std::int64_t before) {
+  if (phase.skipped_in_a_row() == 0) checkpoints_->prune(before);
+}
+
+// Of numbers that are not finite: the weights that lead to nothing else are those of the last step that moved them.
+std::string Driver::way_back(const Phase& phase) {
+  const std::string newest = checkpoints_ != nullptr ? checkpoints_->newest() : "";
+  if (newest.empty()) return "there is no checkpoint to go back to";
+  const std::string good = checkpoints_->newest_before(phase.step() + 1 - phase.skipped_in_a_row());
+  if (good == newest) return "the last good checkpoint is " + good;
+  const std::string bad = fmt::format("{} holds the weights that led here", newest);
+  return good.empty() ? fmt::format("there is no good checkpoint to go back to: {}", bad)
+                      : fmt::format(
+                            "the last good checkpoint is {}; {}: to go back, remove it and any others after the "
+                            "good one",
+                            good, bad);
 }
 
 void Driver::note(Phase& phase, const StepReport& report, double seconds) {
@@ -155,8 +179,10 @@ std::int64_t Driver::agreed_reason() {
 
 void Driver::save(Phase& phase) {
   if (first_rank()) keep_failure([&] { record_->sync(); });
+  checkpoints_->wait();
+  prune(phase, phase.step());  // before the next one takes its place on the disk
   saving_since_ = clock_.now();
-  checkpoints_->save({phase.step(), phase.best_step()}, options_.deck, visitor(phase));
+  checkpoints_->save({phase.step(), phase.best_step(), tokens_}, options_.deck, visitor(phase));
   saved_step_ = phase.step();
   if (first_rank()) keep_failure([&] { record_->write_report(false); });
 }
@@ -165,6 +191,16 @@ void Driver::finish_saving() {
   if (checkpoints_ == nullptr) return;
   checkpoints_->wait();
   saving_since_.reset();
+}
+
+// Code 75 would have the same job start again and again, and none of them would ever make a step.
+void Driver::refuse_short_limit() const {
+  const double seconds = world_->all_max(static_cast<std::int64_t>(clock_.now() * 1000), "time of the start") * 1e-3;
+  throw Error(ExitCode::usage,
+              fmt::format("[run] wall_limit_minutes = {} leaves no time for a step and a checkpoint: the start alone "
+                          "took {:.1f} s; give more, or 0 for no limit",
+                          options_.run.wall_limit_minutes, seconds))
+      .on_every_rank();
 }
 
 int Driver::stop(Phase& phase, std::int64_t reason) {
@@ -207,6 +243,11 @@ int Driver::finish(Phase& phase) {
   if (checkpoints_ != nullptr) {
     if (options_.checkpoint.at_end && saved_step_ != phase.step()) save(phase);
     finish_saving();
+    prune(phase, phase.step() + 1);  // no step will tell of the last weights
+    finish_saving();
+    if (const std::int64_t skipped = phase.skipped_in_a_row(); first_rank() && skipped > 0)
+      log_->warning("{}: the last {} steps were not finite and have moved nothing; older checkpoints stay",
+                    phase.name(), skipped);
   }
   phase.finish();
   on_first_rank("finish the run directory", [&] {

@@ -32,23 +32,32 @@ class Checkpoints {
   // The step of the newest whole checkpoint, which is read; nothing if the run has none at all. Throws
   // Error(no_checkpoint) if it has some and none is whole.
   virtual std::optional<std::int64_t> restore(const Visit& visit) = 0;
+  // Whether the newest one is there, of this step at least, as far as a look at names, sizes and its manifest shows.
+  // Throws Error(usage), as restore() does, where the deck would make another run.
+  virtual bool reaches(std::int64_t step) = 0;
   struct Place {
     std::int64_t step = 0;
-    std::int64_t best = 0;  // step whose checkpoint must stay; 0: none
+    std::int64_t best = 0;    // step whose checkpoint must stay; 0: none
+    std::int64_t tokens = 0;  // of all steps so far
   };
   virtual void save(const Place& place, const std::string& deck, const Visit& visit) = 0;  // returns when copied
-  virtual void poll() = 0;                 // commits what was written meanwhile; throws if that failed
-  virtual void wait() = 0;                 // until all is committed
+  virtual void poll() = 0;  // commits what was written meanwhile; throws if that failed
+  virtual void wait() = 0;  // until all is committed, and what prune() takes away is gone
+  // Those that the deck does not keep go, if the newest is of a step before this one.
+  virtual void prune(std::int64_t before) = 0;
   virtual bool busy() const = 0;           // something is being written; the same on every rank after poll()
   virtual std::string newest() const = 0;  // the folder of the newest committed one, "" if none
+  virtual std::string newest_before(std::int64_t step) = 0;  // of those of earlier steps
 };
 
 struct DriverOptions {
   RunConfig run;
   CheckpointConfig checkpoint;  // none are written, at a stop neither, if `every` is 0 and `at_end` false
+  std::int64_t max_skips = 0;   // steps in a row that may not be finite, and are then not saved
   std::string deck;             // the effective one
   std::string session;          // "4 ranks x 8 threads, tensor 2 x pipeline 2 x data 1, on node[01-02]"
   std::vector<std::pair<std::string, std::string>> facts;  // rows of the report: version, model, ...
+  WallClock::Now now = seconds_since_start;
   double gemm_flops_rate = 0;  // of all ranks together, measured; 0: unknown, no share is shown
 };
 
@@ -67,8 +76,11 @@ class Driver {
   void step(Phase& phase);
   std::int64_t agreed_reason();
   void save(Phase& phase);
+  void prune(const Phase& phase, std::int64_t before);
+  std::string way_back(const Phase& phase);
   void finish_saving();
   int stop(Phase& phase, std::int64_t reason);
+  [[noreturn]] void refuse_short_limit() const;
   int finish(Phase& phase);
   void note(Phase& phase, const StepReport& report, double seconds);
 

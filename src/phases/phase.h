@@ -28,7 +28,10 @@ class Phase {
   // checkpoint to go on from, the weights that the run begins with. A restart does without these.
   virtual void load_frozen() {}
   virtual void begin() {}
-  virtual StepReport run_step() = 0;                    // collective; may throw Error(diverged)
+  virtual StepReport run_step() = 0;  // collective; may throw Error(diverged)
+  // Steps in a row, up to now, that have not moved the weights because their numbers were not finite: whether the
+  // weights are good is in doubt until one does. Part of the state, so that a restart saves where this run does.
+  virtual std::int64_t skipped_in_a_row() const { return 0; }
   virtual std::int64_t best_step() const { return 0; }  // whose weights were the best so far; 0: they are not judged
   virtual bool has_curves() const { return true; }  // false: each step is a task of its own, told by its report's note
   virtual bool has_state() const { return true; }   // false: nothing to checkpoint (tokenize, benchmark)

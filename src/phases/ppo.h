@@ -3,6 +3,7 @@
 // where the last one is used up. So a run can be saved after any minibatch, and goes on in the middle of a rollout.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,7 @@ class Ppo final : public Phase {
   void load_frozen() override;  // reference and reward model
   void begin() override;        // policy and value model
   StepReport run_step() override;
+  std::int64_t skipped_in_a_row() const override { return std::max(policy_skips_.in_a_row(), value_skips_.in_a_row()); }
   void visit(Archive& archive) override;
   std::vector<std::string> describe() const;  // what it learns from, for the log
 

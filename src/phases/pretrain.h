@@ -33,6 +33,7 @@ class Pretrain final : public Phase {
   std::int64_t total_steps() const override { return config_.run.steps; }
   void begin() override;
   StepReport run_step() override;
+  std::int64_t skipped_in_a_row() const override { return skips_.in_a_row(); }
   void visit(Archive& archive) override;
   std::vector<std::string> describe() const;  // what it trains on, for the log
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -87,6 +88,14 @@ std::vector<TokenSequence> Reward::read_reference() const {
   for (Demonstration& demonstration :
        read_demonstrations({files, chat_, context_.grid.world(), log_, config_.batch.length}).records)
     sequences.push_back(std::move(demonstration.tokens));
+  // After the training would be late to find that equal scores cannot be stretched.
+  const std::set<TokenSequence> different(sequences.begin(), sequences.end());
+  if (config_.reward.normalise == Normalise::gain_and_bias && different.size() < 2)
+    throw Error(ExitCode::data,
+                fmt::format("[reward] reference = {} has {} different demonstration{}, and scores of two "
+                            "or more are needed for [reward] normalise = gain_and_bias; give more, or "
+                            "use bias",
+                            config_.reward.reference, different.size(), different.size() == 1 ? "" : "s"));
   return sequences;
 }
 

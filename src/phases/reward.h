@@ -44,6 +44,7 @@ class Reward final : public Phase {
   std::int64_t total_steps() const override { return total_steps_; }
   void begin() override;  // as a language model or a reward model, or at random
   StepReport run_step() override;
+  std::int64_t skipped_in_a_row() const override { return skips_.in_a_row(); }
   void visit(Archive& archive) override;
   void finish() override;
   std::string summary() const override { return to_text(report_); }

@@ -44,6 +44,7 @@ class Sft final : public Phase {
   void load_frozen() override;  // the reward model, where it chooses
   void begin() override;
   StepReport run_step() override;
+  std::int64_t skipped_in_a_row() const override { return skips_.in_a_row(); }
   std::int64_t best_step() const override { return best_step_; }
   std::string summary() const override;
   void visit(Archive& archive) override;

@@ -120,6 +120,7 @@ int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend
   DriverOptions options;
   options.run = settings.run;
   options.checkpoint = settings.checkpoint;
+  if (settings.optimizer.on_nan == NanPolicy::skip) options.max_skips = settings.optimizer.max_skips;
   options.deck = effective_deck(settings);
   options.session = describe_session(grid, backend);
   log.info("coxswain {}: {} with {}, {}", COXSWAIN_VERSION, settings.run.phase,
@@ -132,7 +133,7 @@ int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend
     options.facts.emplace_back("model", fmt::format("{} parameters", settings.model.parameter_count()));
     if (settings.run.phase != "generate") options.gemm_flops_rate = gemm_rate(settings.model, grid, backend);
   }
-  RunCheckpoints checkpoints(world, backend, directory.checkpoints(), settings.checkpoint, options.deck, log);
+  RunCheckpoints checkpoints(grid, backend, directory.checkpoints(), settings.checkpoint, options.deck, log);
   const auto phase = make_phase(settings, grid, backend, log);
   return Driver(options, world, log, &checkpoints).run(*phase);
 }

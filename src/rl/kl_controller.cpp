@@ -6,7 +6,6 @@
 namespace coxswain {
 
 void KlController::update(double divergence, std::int64_t episodes) {
-  constexpr double kMostError = 0.2;
   if (target_ <= 0 || std::isnan(divergence)) return;
   const double error = std::clamp(divergence / target_ - 1, -kMostError, kMostError);
   coefficient_ *= 1 + error * static_cast<double>(episodes) / horizon_;

@@ -12,6 +12,9 @@ namespace coxswain {
 
 class KlController {
  public:
+  // Of one rollout. A horizon above this share of a rollout's episodes keeps beta above 0: PpoConfig::check().
+  static constexpr double kMostError = 0.2;
+
   explicit KlController(double coefficient) : coefficient_(coefficient) {}  // fixed
   KlController(double coefficient, double target, double horizon)           // target: nats a response; 0: fixed
       : coefficient_(coefficient), target_(target), horizon_(horizon) {}

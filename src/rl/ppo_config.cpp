@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "rl/kl_controller.h"
 
 namespace coxswain {
 
@@ -19,6 +20,10 @@ void PpoConfig::check() const {
           fmt::format("gae_lambda = {} and discount = {} must be 1 or less", gae_lambda, discount));
   require(kl_target == 0 || kl_coefficient > 0,
           fmt::format("kl_target = {} adapts kl_coefficient, which is 0; give a positive kl_coefficient", kl_target));
+  require(kl_target == 0 || kl_horizon > KlController::kMostError * episodes,
+          fmt::format("kl_horizon = {} is so short that one rollout of [ppo] episodes = {} could bring kl_coefficient "
+                      "below 0; use more than {}",
+                      kl_horizon, episodes, KlController::kMostError * episodes));
 }
 
 }  // namespace coxswain

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <numeric>
@@ -76,6 +77,17 @@ void check_data_shards(const Placed& placed, const Settings& settings, const Dec
     mistakes.push_back(
         fmt::format("[batch] ramp_start = {} is less than {}; use {} or more", batch.ramp_start, product, unit));
   }
+}
+
+// A rank holds a micro-batch's tokens at once, and so does a plan of it.
+void check_micro_batch(const Settings& settings, Mistakes& mistakes) {
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 24;
+  const BatchConfig& batch = settings.batch;
+  const std::int64_t length =
+      std::int64_t{batch.length} * (settings.run.phase == "reward" ? settings.reward.responses : 1);
+  if (batch.micro <= std::max<std::int64_t>(1, kMostTokens / length)) return;
+  mistakes.push_back(fmt::format("[batch] micro = {} makes a micro-batch of more than {} tokens; use {} or less",
+                                 batch.micro, kMostTokens, std::max<std::int64_t>(1, kMostTokens / length)));
 }
 
 void check_lengths(const Settings& settings, const Deck&, Mistakes& mistakes) {
@@ -292,6 +304,7 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   check_tensor_shards(policy, settings, deck, mistakes);
   check_stages(policy, mistakes);
   check_lengths(settings, deck, mistakes);
+  check_micro_batch(settings, mistakes);
   if (phase.global_batch) check_data_shards(policy, settings, deck, mistakes);
   if (settings.run.phase == "sft") check_sft(settings, deck, mistakes);
   if (settings.run.phase == "ppo") check_ppo(policy, settings, deck, mistakes);

@@ -22,12 +22,11 @@ bool parse_whole(const std::string& text, Value& value) {
 
 std::int64_t parse_integer(const std::string& raw) {
   const std::string text = without_underscores(raw);
-  std::int64_t value = 0;
-  if (parse_whole(text, value)) return value;
-  // 2.6e11 is how recipes print token counts. Doubles hold whole numbers exactly up to 2^53.
+  // 2.6e11 is how recipes print token counts. Doubles hold whole numbers exactly up to 2^53; more is no count of
+  // anything, and would overflow where counts are multiplied.
   double real = 0;
   if (!parse_whole(text, real) || real != std::floor(real)) throw std::invalid_argument("is no whole number");
-  if (std::abs(real) > 0x1p53) throw std::invalid_argument("is too large");
+  if (std::abs(real) >= 0x1p53) throw std::invalid_argument("is too large");
   return static_cast<std::int64_t>(real);
 }
 

@@ -29,8 +29,10 @@ void add_run(std::vector<Key>& keys) {
               {"", "what phase benchmark measures", kFree})
       .number("steps", &C::steps, kNotNegative, {"steps", "length of the whole run, restarts included", kFree})
       .number("seed", &C::seed, kNotNegative, {"", "of initial weights, data order, dropout and sampling"})
-      .number("wall_limit_minutes", &C::wall_limit_minutes, kNotNegative,
-              {"minutes", "save and stop with code 75 after this time; 0: no limit", kFree})
+      .number(
+          "wall_limit_minutes", &C::wall_limit_minutes, kNotNegative,
+          {"minutes",
+           "save and stop with code 75 after this time (code 64 if that is before a first step); 0: no limit", kFree})
       .number("validate_every", &C::validate_every, kNotNegative, {"steps", "between validations; 0: never", kFree})
       .number("validation_batches", &C::validation_batches, kFromOne,
               {"global batches", "held-out data of one validation", kFree})
@@ -151,7 +153,8 @@ void add_optimizer(std::vector<Key>& keys) {
       .number("weight_decay", &C::weight_decay, kNotNegative, {"", "decoupled; not on norms and biases", kFree})
       .number("clip_norm", &C::clip_norm, kNotNegative, {"", "of the global gradient; 0: off", kFree})
       .choice("on_nan", &C::on_nan, {{"stop", NanPolicy::stop}, {"skip", NanPolicy::skip}},
-              {"", "a step whose loss or gradient is not finite: stop with code 76, or leave it out", kFree})
+              {"", "a step whose loss or gradient is not finite: stop with code 76, or leave it out and save nothing",
+               kFree})
       .number("max_skips", &C::max_skips, kNotNegative, {"steps", "left out in a row before the run stops", kFree});
 }
 
@@ -183,7 +186,8 @@ void add_checkpoint(std::vector<Key>& keys) {
   using C = CheckpointConfig;
   SectionBuilder<C>(keys, "checkpoint", &Settings::checkpoint)
       .number("every", &C::every, kNotNegative, {"steps", "between checkpoints; 0: only at the end", kFree})
-      .number("keep", &C::keep, kNotNegative, {"", "newest checkpoints that stay; 0: all", kFree})
+      .number("keep", &C::keep, kNotNegative,
+              {"", "newest checkpoints that stay, once a step shows that the last is good; 0: all", kFree})
       .flag("background", &C::background, {"", "write from a host copy while training goes on", kFree})
       .flag("at_end", &C::at_end, {"", "one more after the last step", kFree});
 }

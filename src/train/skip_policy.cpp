@@ -17,8 +17,9 @@ void SkipPolicy::see(const StepResult& result) {
   throw Error(
       ExitCode::diverged,
       fmt::format("loss {} with gradient norm {} is not finite{}; restart from an earlier checkpoint "
-                  "with a lower [optimizer] learning_rate, or set on_nan = skip",
-                  result.loss, result.gradient_norm, may_skip ? fmt::format(" for {} steps in a row", in_a_row_) : ""))
+                  "with a lower [optimizer] learning_rate{}",
+                  result.loss, result.gradient_norm, may_skip ? fmt::format(" for {} steps in a row", in_a_row_) : "",
+                  may_skip ? "" : ", or set on_nan = skip"))
       .on_every_rank();
 }
 

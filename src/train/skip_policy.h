@@ -15,6 +15,7 @@ class SkipPolicy {
 
   // Throws Error(diverged) where the run must stop.
   void see(const StepResult& result);
+  std::int64_t in_a_row() const { return in_a_row_; }  // steps since the weights moved last
   void visit(Archive& archive, const std::string& phase) { archive.value(phase + "/skips_in_a_row", in_a_row_); }
 
  private:

@@ -193,12 +193,15 @@ def generate(cases, trained):
 def diverging(cases):
     keys = {"optimizer.learning_rate": 1e30, "optimizer.warmup_steps": 0, "optimizer.clip_norm": 0, "checkpoint.every": 2}
     cases.expect("numbers that diverge", 76, ["finite", "learning_rate"], keys, nowhere=False)
+    # Step 1 spoils the weights; step 2 finds it, and is neither saved nor called good.
     for ranks in (1, 2):
         run = cases.bench.work / f"skip_{ranks}"
         ended = cases.bench.run(DECK, ranks, cases.data | keys | {"run.directory": run, "optimizer.on_nan": "skip",
                                                                   "optimizer.max_skips": 3})
         cases.bench.check(ended.code == 76 and "4 steps in a row" in ended.text and len(ended.errors()) == 1,
                           f"on_nan = skip on {ranks} ranks: code {ended.code}", ended.text)
+        cases.bench.check(not checkpoints(run) and "last good" not in ended.text and "set on_nan" not in ended.text,
+                          f"on_nan = skip on {ranks} ranks saved what it skipped", ended.text)
     cases.bench.case("76 on_nan = skip, max_skips = 3: gives up after the fourth")
 
 

@@ -63,6 +63,11 @@ def restart(bench, data, gold):
     unlike = difference(run, gold) or ("" if report(run) == report(gold) else "reward_report.json")
     bench.check(ended.code == 0 and not unlike, f"killed twice: code {ended.code}", unlike or ended.text)
     bench.case("killed twice, each time on another grid")
+    same = ranked.write(bench.work / "same.jsonl", 2 * [{"prompt": "p1", "response": "abcd"}])
+    ended = bench.run(DECK, 1, data | {"run.directory": bench.work / "same", "reward.normalise": "gain_and_bias",
+                                       "reward.reference": same})
+    bench.check(ended.code == 65 and len(ended.errors()) == 1 and "1 different demonstration" in ended.text,
+                f"a gain from equal demonstrations: code {ended.code}", ended.text)
     other = dict(data)
     other["reward.comparisons"] = data["reward.validation"]
     ended = bench.run(DECK, 1, other | {"run.directory": run, "run.steps": 12})

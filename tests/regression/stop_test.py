@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Stopping in time: signals and the wall-clock limit save, end with 75, and the run goes on exactly. One job owns a run
 directory. A finished run says so. What a deck may change on a restart, and what not."""
+import json
 import os
 import shutil
 import signal
 import time
 
-from jobs import DECKS, Bench, Grid, checkpoints, difference, metrics, state, steps_done
+from jobs import DECKS, Bench, Grid, checkpoints, difference, manifest, metrics, state, steps_done
 
 STEPS = 24
 KEYS = {"run.steps": STEPS, "checkpoint.every": 1000}
@@ -66,6 +67,10 @@ def wall_limit(bench, data, gold):
     count = min(done, STEPS)
     mine, theirs = metrics(run).splitlines()[:count], metrics(gold).splitlines()[:count]
     bench.check(mine == theirs, "wall limit: other numbers than the undisturbed run")
+    ended = bench.run(DECK, 1, data | LONG | {"run.directory": run, "run.wall_limit_minutes": 0.0001})
+    bench.case(f"wall_limit_minutes = 0.0001: code {ended.code}")
+    good = ended.code == 64 and len(ended.errors()) == 1 and "wall_limit_minutes" in ended.text
+    bench.check(good and state(run)["step"] == done, f"a limit without time for a step: code {ended.code}", ended.text)
 
 
 def one_owner(bench, data):
@@ -112,18 +117,43 @@ def finished(bench, data, gold):
     ended = bench.run(DECK, 2, data | KEYS | {"run.directory": gold, "grid.data": 2})
     bench.case(f"a finished run, again: code {ended.code}")
     bench.check(ended.code == 0 and "finished already" in ended.text, f"finished run: code {ended.code}", ended.text)
+    for key, value in [("model.hidden", 64), ("run.seed", 4)]:
+        ended = bench.run(DECK, 1, data | KEYS | {"run.directory": gold, key: value})
+        bench.check(ended.code == 64 and len(ended.errors()) == 1 and key.split(".")[1] in ended.text,
+                    f"a finished run with another {key}: code {ended.code}, it should be refused", ended.text)
+    ended = bench.run(DECK, 1, data | KEYS | {"run.directory": gold, "optimizer.learning_rate": 1e-3})
+    good = ended.code == 0 and "learning_rate = 0.003 -> 0.001" in ended.text and "nothing was done" in ended.text
+    bench.check(good, f"a finished run with another rate: code {ended.code}", ended.text)
+    bench.case("a finished run with another hidden, seed and learning_rate")
     bench.check((state(gold), metrics(gold)) == before, "a finished run was changed")
 
 
+def headers(bench, gold):
+    """What a checkpoint says of its run to people."""
+    said = manifest(checkpoints(gold)[-1])
+    tokens = json.loads(metrics(gold).splitlines()[-1])["tokens"]
+    bench.case(f"step {said['step']} of {said['tokens']} tokens, {said['grid']}")
+    bench.check(said["tokens"] == tokens > 0 and said["grid"] == "tensor 1, pipeline 1, data 1",
+                f"the manifest of step {said['step']} tells of {said['tokens']} tokens, not {tokens}, and '{said['grid']}'")
+
+
 def lost_checkpoints(bench, data, gold):
+    run = bench.work / "cut"
+    shutil.copytree(gold, run)
+    for folder in checkpoints(run):
+        os.truncate(folder / "checkpoint.h5", 100)
+    ended = bench.run(DECK, 1, data | KEYS | {"run.directory": run})
+    bench.case(f"a finished run whose checkpoints are cut off: code {ended.code}")
+    bench.check(ended.code == 66 and len(ended.errors()) == 1, f"cut checkpoints: code {ended.code}", ended.text)
     run = bench.work / "lost"
     shutil.copytree(gold, run)
     for folder in checkpoints(run):
         shutil.rmtree(folder)
     (run / "checkpoints/latest").unlink()
-    ended = bench.run(DECK, 2, data | KEYS | {"run.directory": run, "run.steps": STEPS + 4, "grid.data": 2})
-    bench.case(f"a run whose checkpoints are gone: code {ended.code}")
-    bench.check(ended.code == 66 and len(ended.errors()) == 1, f"lost checkpoints: code {ended.code}", ended.text)
+    for steps in (STEPS, STEPS + 4):
+        ended = bench.run(DECK, 2, data | KEYS | {"run.directory": run, "run.steps": steps, "grid.data": 2})
+        bench.case(f"a run of {steps} steps whose checkpoints are gone: code {ended.code}")
+        bench.check(ended.code == 66 and len(ended.errors()) == 1, f"lost checkpoints: code {ended.code}", ended.text)
     bench.check(metrics(run) == metrics(gold), "a run without checkpoints was changed")
 
 
@@ -135,6 +165,7 @@ def main():
     bench.check(ended.code == 0 and steps_done(gold) == STEPS, f"the undisturbed run: code {ended.code}", ended.text)
     for case in (signals, launcher, wall_limit, changed_decks, finished, lost_checkpoints):
         case(bench, data, gold)
+    headers(bench, gold)
     one_owner(bench, data)
     bench.finish()
 

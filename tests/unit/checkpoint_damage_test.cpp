@@ -165,6 +165,7 @@ TEST_F(CheckpointDamage, ADamagedOneIsReplaced) {
   EXPECT_EQ(restore_state(path_).step, 15) << "20 is still damaged";
   state.fill(20);
   store.save(header_of(20), state.visitor());
+  store.prune(21);
   store.wait();
   EXPECT_THAT(names_in(path_), testing::ElementsAre("latest", "step_00000015", "step_00000020"));
   const Restored restored = restore_state(path_, 2);

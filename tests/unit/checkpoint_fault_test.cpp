@@ -60,6 +60,8 @@ int save_alone(const std::string& path, std::uint64_t step, const StageHook& hoo
   state.fill(step);
   store.save(header_of(static_cast<std::int64_t>(step), best), state.visitor());
   store.wait();
+  store.prune(static_cast<std::int64_t>(step) + 1);
+  store.wait();
   return 0;
 }
 
@@ -159,6 +161,8 @@ TEST(CheckpointFault, AnErrorOnOneRankIsEverybodys) {
         });
         try {
           store.save(header_of(2), state.visitor());
+          store.wait();
+          store.prune(3);
           store.wait();
         } catch (const Error& error) {
           ++threw;

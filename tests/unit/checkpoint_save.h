@@ -30,6 +30,8 @@ inline void save_state(const std::string& path, int ranks, std::uint64_t seed, i
     store.save(header_of(static_cast<std::int64_t>(seed), best), state.visitor());
     state.clear(*backend);  // the checkpoint has its own copy
     store.wait();
+    store.prune(static_cast<std::int64_t>(seed) + 1);
+    store.wait();
   });
 }
 

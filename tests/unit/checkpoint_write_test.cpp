@@ -173,6 +173,13 @@ TEST(CheckpointWrite, OldOnesAreRemovedAfterwards) {
   EXPECT_FALSE(store.saving());
   EXPECT_EQ(store.newest(), path + "/step_00000002");
   EXPECT_EQ(store.last_save().write_seconds, store.last_save().stall_seconds);
+  store.prune(2);
+  store.wait();
+  EXPECT_THAT(names_in(path), testing::ElementsAre("latest", "step_00000001", "step_00000002"))
+      << "not known to be good";
+  EXPECT_EQ(store.newest_before(2), path + "/step_00000001");
+  EXPECT_EQ(store.newest_before(1), "");
+  store.prune(3);
   EXPECT_FALSE(store.poll()) << "it does not wait for the removal";
   go.set_value();
   store.wait();

@@ -47,24 +47,47 @@ struct MemoryCheckpoints final : Checkpoints {
     visit(archive);
     return saved.rbegin()->first;
   }
+  bool reaches(std::int64_t step) override {
+    if (other_deck) throw Error(ExitCode::usage, "the deck does not fit");
+    return !saved.empty() && saved.rbegin()->first >= step;
+  }
   void save(const Place& place, const std::string&, const Visit& visit) override {
     if (during_save != 0) raise(during_save);
+    if (saved.size() >= most) throw Error(ExitCode::input_output, "the disk is full");
     MemoryArchive archive(false);
     visit(archive);
     saved[place.step] = archive.integers;
     best = place.best;
+    waits = 0;
   }
   void poll() override {}
   void wait() override { ++waits; }
+  // As the store does, with keep = 1.
+  void prune(std::int64_t before) override {
+    if (saved.empty() || saved.rbegin()->first >= before) return;
+    while (prunes && saved.size() > 1) saved.erase(saved.begin());
+  }
   bool busy() const override { return false; }
   std::string newest() const override { return saved.empty() ? "" : "step " + std::to_string(saved.rbegin()->first); }
+  std::string newest_before(std::int64_t step) override {
+    const auto after = saved.lower_bound(step);
+    return after == saved.begin() ? "" : "step " + std::to_string(std::prev(after)->first);
+  }
 
   std::map<std::int64_t, std::map<std::string, std::int64_t>> saved;
   std::int64_t best = -1;
-  int waits = 0;
+  int waits = 0;  // since the last save
+  bool prunes = false;
   int during_save = 0;  // a signal
-  bool unusable = false;
+  bool unusable = false, other_deck = false;
+  std::size_t most = 100;  // there is no room for more
 };
+
+std::vector<std::int64_t> steps_of(const MemoryCheckpoints& checkpoints) {
+  std::vector<std::int64_t> steps;
+  for (const auto& [step, state] : checkpoints.saved) steps.push_back(step);
+  return steps;
+}
 
 struct CountingPhase final : Phase {
   explicit CountingPhase(std::int64_t steps) : total(steps) {}
@@ -78,6 +101,8 @@ struct CountingPhase final : Phase {
   }
   StepReport run_step() override {
     if (done + 1 == diverges_at) throw Error(ExitCode::diverged, "the loss is not finite");
+    skipped = done >= broken_at && done < good_again_after ? skipped + 1 : 0;
+    if (skipped > most_skips) throw Error(ExitCode::diverged, "still not finite");
     ++done;
     ++runs;
     if (done == signal_at) raise(signal);
@@ -90,13 +115,19 @@ struct CountingPhase final : Phase {
     report.flops = 1;
     return report;
   }
+  std::int64_t skipped_in_a_row() const override { return skipped; }
   std::int64_t best_step() const override { return best; }
   bool has_curves() const override { return curves; }
   bool has_state() const override { return state; }
-  void visit(Archive& archive) override { archive.value("counting/step", done); }
+  void visit(Archive& archive) override {
+    archive.value("counting/step", done);
+    archive.value("counting/skipped", skipped);
+  }
   void finish() override { ++finishes; }
 
   std::int64_t total, done = 0, diverges_at = -1, signal_at = -1, good_at = -1, best = 0;
+  // The update of step broken_at spoils the weights, and the steps up to this one are skipped.
+  std::int64_t broken_at = 1000, good_again_after = 1000, skipped = 0, most_skips = 100;
   int loads = 0, begins = 0, runs = 0, finishes = 0, signal = SIGUSR1;
   bool state = true, curves = true;
   std::string note;
@@ -110,6 +141,14 @@ class DriverTest : public testing::Test {
     Log log(Log::Options{.speaks = true, .speaker = "", .out = &console, .error = &console});
     const auto world = make_planned_communicator(0, 1);
     return Driver(options, *world, log, checkpoints).run(phase);
+  }
+  ExitCode refusal(CountingPhase& phase, Checkpoints* checkpoints) {
+    try {
+      run(phase, checkpoints);
+      return ExitCode::finished;
+    } catch (const Error& error) {
+      return error.code();
+    }
   }
   std::string text(const std::string& name) const { return read_text_file(directory + "/" + name); }
   std::string metrics_of(int steps) const {
@@ -163,12 +202,31 @@ TEST_F(DriverTest, SavesTheBestAtOnceAndNamesItInEverySave) {
 TEST_F(DriverTest, AFinishedRunEndsAtOnce) {
   CountingPhase phase(8), again(8);
   run(phase, &checkpoints);
-  checkpoints.unusable = true;  // not even looked at
+  checkpoints.unusable = true;  // not read
   EXPECT_EQ(run(again, &checkpoints), 0);
   EXPECT_EQ(again.runs, 0);
   EXPECT_EQ(again.finishes, 0);
   EXPECT_EQ(again.loads, 0);
-  EXPECT_THAT(console.str(), HasSubstr("finished already"));
+  EXPECT_THAT(console.str(), HasSubstr("finished already, with all 8 steps"));
+  checkpoints.other_deck = true;
+  EXPECT_EQ(refusal(again, &checkpoints), ExitCode::usage);
+  checkpoints.other_deck = false;
+  checkpoints.saved.erase(8);  // only one before the end is left: its steps are made again
+  checkpoints.unusable = false;
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(again.runs, 2);
+  checkpoints.saved.clear();
+  EXPECT_EQ(refusal(again, &checkpoints), ExitCode::no_checkpoint);
+}
+
+TEST_F(DriverTest, AFinishedRunWithoutASaveAtItsEnd) {
+  options.checkpoint = {.every = 3, .at_end = false};
+  CountingPhase phase(8), again(8);
+  run(phase, &checkpoints);
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(again.runs, 0);
+  checkpoints.other_deck = true;
+  EXPECT_EQ(refusal(again, &checkpoints), ExitCode::usage);
 }
 
 TEST_F(DriverTest, MoreStepsInTheDeckGoOn) {
@@ -218,10 +276,24 @@ TEST_F(DriverTest, ASignalInTheLastStepFinishes) {
 
 TEST_F(DriverTest, StopsBeforeTheWallLimit) {
   CountingPhase phase(8);
-  options.run.wall_limit_minutes = 1e-9;
+  double now = 20;
+  options.now = [&] { return now += 10; };  // the clock is looked at some times a step
+  options.run.wall_limit_minutes = 3;
   EXPECT_EQ(run(phase, &checkpoints), 75);
+  EXPECT_GT(phase.runs, 0);
   EXPECT_LT(phase.runs, 8);
-  EXPECT_EQ(checkpoints.saved.size(), 1u);
+  EXPECT_EQ(checkpoints.saved.count(phase.runs), 1u);
+}
+
+// Else every job of a chain would end with 75 and none of them get on.
+TEST_F(DriverTest, AWallLimitThatLeavesNoTimeForAStepIsRefused) {
+  CountingPhase phase(8);
+  options.now = [] { return 31.5; };
+  options.run.wall_limit_minutes = 0.5;
+  EXPECT_EQ(refusal(phase, &checkpoints), ExitCode::usage);
+  EXPECT_EQ(phase.runs, 0);
+  EXPECT_TRUE(checkpoints.saved.empty());
+  EXPECT_THAT(console.str(), Not(HasSubstr("saving")));
 }
 
 TEST_F(DriverTest, AfterAKillMetricsAreCutBackToTheCheckpoint) {
@@ -259,7 +331,76 @@ TEST_F(DriverTest, DivergedNamesTheLastGoodCheckpoint) {
     EXPECT_THAT(error.what(), HasSubstr("the last good checkpoint is step 3"));
   }
   EXPECT_EQ(checkpoints.saved.size(), 1u);
-  EXPECT_EQ(checkpoints.waits, 1);
+  EXPECT_GE(checkpoints.waits, 1);
+}
+
+TEST_F(DriverTest, SkippedStepsAreNotSaved) {
+  options.checkpoint.every = 1;
+  CountingPhase phase(8), shorter(6);
+  phase.broken_at = shorter.broken_at = 4;
+  phase.good_again_after = 6;
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(1, 2, 3, 4, 7, 8));
+  EXPECT_THAT(console.str(), Not(HasSubstr("older checkpoints stay")));
+  MemoryCheckpoints own;  // the end comes in a row of skips
+  own.prunes = true;
+  directory = folder.file("shorter");
+  EXPECT_EQ(run(shorter, &own), 0);
+  EXPECT_THAT(steps_of(own), testing::ElementsAre(3, 4, 6));
+  EXPECT_THAT(console.str(), HasSubstr("the last 2 steps were not finite"));
+}
+
+// Step 4 spoils the weights, which shows only afterwards, when they are saved: the ones before are still there.
+TEST_F(DriverTest, BrokenWeightsNeverReplaceGoodOnes) {
+  options.checkpoint.every = 1;
+  checkpoints.prunes = true;
+  for (const std::int64_t signal_at : {-1, 5}) {  // and after a stop in the row of skips, which saves
+    CountingPhase phase(12), again(12);
+    phase.broken_at = again.broken_at = 4;
+    phase.most_skips = again.most_skips = 3;
+    phase.signal_at = signal_at;
+    if (signal_at > 0) {
+      EXPECT_EQ(run(phase, &checkpoints), 75);
+    }
+    try {
+      run(signal_at > 0 ? again : phase, &checkpoints);
+      FAIL() << "went on with broken weights";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("the last good checkpoint is step 3; step"));
+    }
+    EXPECT_EQ(again.runs, signal_at > 0 ? 2 : 0) << "skips before the restart count";
+    checkpoints.saved.erase(checkpoints.saved.upper_bound(3), checkpoints.saved.end());
+  }
+  CountingPhase mended(12);
+  EXPECT_EQ(run(mended, &checkpoints), 0);
+  EXPECT_EQ(mended.runs, 9);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(12));
+}
+
+TEST_F(DriverTest, KilledInSkipsBeforeTheFirstCheckpointStartsAgain) {
+  options.checkpoint.every = 1;
+  create_folder(directory);
+  AppendFile(directory + "/metrics.jsonl").append(metrics_of(5));
+  for (const std::int64_t max_skips : {2, 3}) {
+    options.max_skips = max_skips;
+    CountingPhase phase(8);
+    if (max_skips == 2) {
+      EXPECT_THROW(run(phase, &checkpoints), Error);
+    } else {
+      EXPECT_EQ(run(phase, &checkpoints), 0);
+    }
+  }
+}
+
+// A lower [checkpoint] keep frees its space before the next one needs it.
+TEST_F(DriverTest, OldOnesGoBeforeTheNextIsWritten) {
+  CountingPhase phase(5), again(7);
+  run(phase, &checkpoints);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(3, 5));
+  checkpoints.prunes = true;
+  checkpoints.most = 2;
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(7));
 }
 
 TEST_F(DriverTest, LostCheckpointsAreNoFreshStart) {

@@ -106,6 +106,14 @@ TEST(ModelConfig, RefusesWhatCannotBe) {
   model = model_preset("gpt2");
   model.dropout = 1.0;
   EXPECT_EQ(refusal(model), "[model] dropout = 1 is no probability: use 0 (off) or more, and less than 1");
+  model = model_preset("gpt3_175b");
+  model.layers = 10000;
+  EXPECT_EQ(refusal(model), "accepted");
+  model.hidden = 960000;
+  model.head_size = 0;
+  EXPECT_EQ(refusal(model),
+            "[model] layers = 10000 of [model] hidden = 960000 make some 1e+17 parameters, and 1e+14 are the most; use "
+            "fewer or smaller layers");
 }
 
 TEST(ModelPresets, AreAllSoundAndKnownByName) {

@@ -101,6 +101,8 @@ TEST(Terminal, ShortNumbers) {
   EXPECT_EQ(count_text(999.6), "1.00k");
   EXPECT_EQ(count_text(12345), "12.3k");
   EXPECT_EQ(count_text(4.56e6), "4.56M");
+  EXPECT_EQ(count_text(999e15), "999P");
+  EXPECT_EQ(count_text(1e30), "1.0e+30");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "memory_archive.h"
 #include "rl/kl_controller.h"
+#include "rl/ppo_config.h"
 
 namespace coxswain {
 namespace {
@@ -111,6 +112,31 @@ TEST(KlController, IsSteeredTowardsItsTarget) {
   const double before = controller.coefficient();
   controller.update(std::nan(""), 1000);
   EXPECT_EQ(controller.coefficient(), before);
+}
+
+// However far below the target, one rollout leaves the coefficient above 0; a deck where it would not is refused.
+TEST(KlController, NeverTurnsNegative) {
+  PpoConfig config;
+  config.episodes = 16;
+  config.minibatch = 8;
+  config.kl_target = 1e6;
+  config.kl_horizon = 3.3;
+  EXPECT_NO_THROW(config.check());
+  KlController controller(config.kl_coefficient, config.kl_target, config.kl_horizon);
+  for (int rollout = 0; rollout < 3; ++rollout) controller.update(0, config.episodes);
+  EXPECT_GT(controller.coefficient(), 0);
+  for (const double horizon : {3.2, 1.0}) {
+    config.kl_horizon = horizon;
+    try {
+      config.check();
+      ADD_FAILURE() << "accepted " << horizon;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::usage);
+      EXPECT_NE(std::string(error.what()).find("use more than 3.2"), std::string::npos) << error.what();
+    }
+  }
+  config.kl_target = 0;  // fixed
+  EXPECT_NO_THROW(config.check());
 }
 
 TEST(KlController, GoesOnFromACheckpoint) {

@@ -125,6 +125,8 @@ TEST(Settings, SaysWhatAValueMayBe) {
       {"[run]\nlog_every = 0\n", "a.ini:16: [run] log_every = 0 is out of range; use 1 or more (steps)"},
       {"[run]\nlog_every = 1.5\n", "a.ini:16: [run] log_every = 1.5 is no whole number; use 1 or more (steps)"},
       {"[run]\nlog_every =\n", "a.ini:16: [run] log_every =  is no whole number; use 1 or more (steps)"},
+      {"[optimizer]\nwarmup_tokens = 9223372036854775807\n",
+       "a.ini:16: [optimizer] warmup_tokens = 9223372036854775807 is too large; use 0 or more (tokens)"},
       {"[grid]\ntensor = 5000000000\n", "a.ini:16: [grid] tensor = 5000000000 is too large; use 1 or more (ranks)"},
       {"[optimizer]\nlearning_rate = -1\n",
        "a.ini:16: [optimizer] learning_rate = -1 is out of range; use more than 0"},
@@ -217,6 +219,14 @@ TEST(Settings, SamplingThatAPhaseCannotHaveIsRefused) {
     EXPECT_NE(said(phase, "samples", "2").find("one response to a prompt"), std::string::npos);
     EXPECT_EQ(said(phase, "stop", "end"), "accepted");
   }
+}
+
+// Sizes that nobody can hold, so that not even their plan is made.
+TEST(Settings, RefusesWhatNoMemoryHolds) {
+  EXPECT_EQ(
+      refusal("", 0, {{"batch.micro", "1000000000"}, {"batch.global", "2000000000"}}),
+      "command line: [batch] micro = 1000000000 makes a micro-batch of more than 16777216 tokens; use 262144 or less");
+  EXPECT_EQ(refusal("", 0, {{"batch.micro", "262144"}, {"batch.global", "262144"}}), "accepted");
 }
 
 TEST(Settings, PlacesACommandLineValueOnTheCommandLine) {
