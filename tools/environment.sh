@@ -9,5 +9,4 @@ export OMPI_MCA_mpi_yield_when_idle=1                     # ranks that wait leav
 export OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
 export OMPI_MCA_btl_base_warn_component_unused=0
 export OMPI_MCA_pml=ob1                                   # others look for InfiniBand: 0.2 s at each start
-export OMPI_MCA_ess_singleton_isolated=1                  # one rank without mpirun: no daemon, 0.1 s at each start
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-20000}            # threads that wait sleep soon: other programs may want the core

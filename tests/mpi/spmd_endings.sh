@@ -35,4 +35,12 @@ if [ $((SECONDS - start)) -gt 25 ]; then
   echo "FAILED: three jobs with an error on one rank took $((SECONDS - start)) s"
   failures=$((failures + 1))
 fi
+# Alone it makes no folder of MPI's, which all ranks alone on a machine would share and take away from each other.
+output=$(TMPDIR=/dev/null "$program" usage 2>&1)
+code=$?
+if [ "$code" != 64 ] || [ "$(grep -c ^ <<<"$output")" != 1 ] || [[ $output != "coxswain: [grid] tensor"* ]]; then
+  echo "FAILED: one rank alone, without a folder for temporary files, gave code $code:"
+  echo "$output"
+  failures=$((failures + 1))
+fi
 exit $((failures > 0))

@@ -21,7 +21,7 @@ ENVIRONMENT = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "PRTE_MCA_rmaps_default
                "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
                "PRTE_MCA_hwloc_default_binding_policy": "none",
                "OMPI_MCA_btl_base_warn_component_unused": "0",
-               "OMPI_MCA_pml": "ob1", "OMPI_MCA_ess_singleton_isolated": "1",
+               "OMPI_MCA_pml": "ob1",
                # Of a job with an error mpirun lets two seconds pass before it ends: spmd_endings.sh and fault_test.py wait.
                "OMPI_MCA_odls_base_sigkill_timeout": "0",
                # Threads that spin on shared cores: fifty times slower.
