@@ -47,7 +47,7 @@ MUTANTS = [
     (ROWS, "compute(context_.cuts_rows(", "compute(context_.grid.tensor().size() > 1 && context_.cuts_rows("),
     (ROWS, "blocks_of(context_, step % size, rows)", "blocks_of(context_, (step + 1) % size, rows)"),
     (SCATTER, "for (Request& request : under_way_) request.wait();", ""),
-    (SCATTER, "from = (rank + size - step) % size;", "from = (rank + step) % size;"),
+    (SCATTER, "rows_of(to, partials_[", "rows_of(rank, partials_["),
     (SCATTER, "const auto own = reduce_local(backend_, partials_.slice(1, to * rows, rows), first_leaf, leaves_);",
      "const auto own = covering_nodes(first_leaf, first_leaf + static_cast<int>(partials_.shape[0]), leaves_); (void)rows;"),
 ]
