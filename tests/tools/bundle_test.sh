@@ -48,6 +48,7 @@ alone "$bundle/bin/mpirun" -np 2 "$bundle/bin/coxswain" "${keys[@]}" "--run.dire
 cmp "$folder/one/metrics.jsonl" "$folder/two/metrics.jsonl"
 
 code=0
-env -i "PATH=$folder/bare" bash "$bundle/share/coxswain/tools/gpu_check.sh" --output "$folder/check" >"$folder/said.txt" 2>&1 || code=$?
+env -i "PATH=$folder/bare" bash "$bundle/share/coxswain/tools/gpu_check.sh" --output "$folder/check" \
+  >"$folder/said.txt" 2>&1 || code=$?
 [ $code = 4 ] || { echo "gpu_check: code $code"; cat "$folder/said.txt"; exit 1; }
 echo "bundle: $(ls "$bundle/lib" | wc -l) libraries, $(ls "$bundle/share/licences" | wc -l) licences; moved, it runs"

@@ -9,6 +9,5 @@ export OMPI_MCA_mca_base_component_path="$bundle/openmpi/plugins"
 # Not the machine's plug-ins of what is the bundle's own; nothing here is worth compressing.
 export HWLOC_PLUGINS_PATH="$bundle/openmpi/none" PMIX_MCA_mca_base_component_disable_dlopen=1
 export PMIX_MCA_pcompress_base_silence_warning=1
-# Ranks of this machine need no ssh, and one rank alone no daemon.
-export OMPI_MCA_plm="${OMPI_MCA_plm:-isolated}" OMPI_MCA_ess_singleton_isolated="${OMPI_MCA_ess_singleton_isolated:-1}"
+export OMPI_MCA_plm="${OMPI_MCA_plm:-isolated}"  # ranks of this machine need no ssh
 exec "$bundle/libexec/coxswain/${0##*/}" "$@"
