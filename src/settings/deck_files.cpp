@@ -1,6 +1,7 @@
 #include "settings/deck_files.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
@@ -140,13 +141,26 @@ std::vector<std::string> matches(const NamedPath& input) {
   }
 }
 
-// By names, through links, and by what is there: hard links and folders that are mounted twice.
-bool same_file(const std::string& a, const std::string& b) {
-  std::error_code error, other;
-  if (std::filesystem::equivalent(a, b, error)) return true;
-  const auto first = std::filesystem::weakly_canonical(a, error), second = std::filesystem::weakly_canonical(b, other);
-  return error || other ? a == b : first == second;
-}
+// A file by its name, through links, and by what is there: hard links, folders that are mounted twice. Looked up once,
+// since a pattern may have thousands of files.
+class Identity {
+ public:
+  explicit Identity(const std::string& path) {
+    std::error_code error;
+    name_ = std::filesystem::weakly_canonical(path, error).string();
+    if (error) name_ = path;
+    there_ = ::stat(path.c_str(), &status_) == 0;
+  }
+  bool same(const Identity& other) const {
+    return name_ == other.name_ ||
+           (there_ && other.there_ && status_.st_dev == other.status_.st_dev && status_.st_ino == other.status_.st_ino);
+  }
+
+ private:
+  std::string name_;
+  struct stat status_ {};
+  bool there_ = false;
+};
 
 }  // namespace
 
@@ -157,17 +171,21 @@ DeckFiles deck_files(const Settings& settings) {
 }
 
 void require_apart(const DeckFiles& files) {
-  std::vector<NamedPath> taken;
+  std::vector<std::pair<NamedPath, Identity>> taken;
+  const auto take = [&](const std::string& key, const std::string& path) {
+    taken.emplace_back(NamedPath{key, path}, Identity(path));
+  };
   for (const NamedPath& input : files.inputs)
-    for (const std::string& path : matches(input)) taken.push_back({input.key, path});
+    for (const std::string& path : matches(input)) take(input.key, path);
   for (const NamedPath& output : files.outputs) {
-    for (const NamedPath& other : taken) {
-      // What is written takes the name of the output at the end; until then it has .tmp behind it.
-      if (!same_file(output.path, other.path) && !same_file(output.path + ".tmp", other.path)) continue;
+    // What is written takes the name of the output at the end; until then it has .tmp behind it.
+    const Identity whole(output.path), unfinished(output.path + ".tmp");
+    for (const auto& [other, identity] : taken) {
+      if (!identity.same(whole) && !identity.same(unfinished)) continue;
       throw Error(ExitCode::usage, fmt::format("{} = {} would be written over {} = {}; choose another name", output.key,
                                                output.path, other.key, other.path));
     }
-    taken.push_back(output);
+    take(output.key, output.path);
   }
 }
 

@@ -179,7 +179,7 @@ TEST(Tokenize, BadSettingsAndInputsAreNamed) {
   config.input = folder.file("none.txt");
   EXPECT_THAT(message(config, ExitCode::data), HasSubstr("cannot read " + config.input));
   config.input = empty;
-  EXPECT_THAT(message(config, ExitCode::data), HasSubstr("empty.txt is empty"));
+  EXPECT_THAT(message(config, ExitCode::data), HasSubstr("empty.txt ([data] input) is empty"));
   config.input = blank;
   EXPECT_THAT(message(config, ExitCode::data), HasSubstr("has no text in it"));
   config.input = text;
