@@ -203,7 +203,8 @@ void add_generate(std::vector<Key>& keys) {
       .number("synthetic_prompt_tokens", &C::synthetic_prompt_tokens, kFromOne, {"tokens", "of each of these", kFree})
       .text("output", &C::output, "a path, or empty", {"", "JSONL of the responses; empty: the console", kFree})
       .number("samples", &C::samples, kFromOne, {"responses", "to each prompt", kFree})
-      .number("slots", &C::slots, kFromOne, {"responses", "that a data rank works on at once", kFree})
+      .number("slots", &C::slots, {.least = 1, .most = 65536},
+              {"responses", "that a data rank works on at once", kFree})
       .number("max_new_tokens", &C::max_new_tokens, kFromOne, {"tokens", "longest response", kFree})
       .number("min_new_tokens", &C::min_new_tokens, kNotNegative, {"tokens", "before that, no end is drawn", kFree})
       .number("temperature", &C::temperature, kNotNegative, {"", "0: always the likeliest token", kFree})
