@@ -185,7 +185,7 @@ MUTANTS = [
     ("cuda_backend.cu", "if (side_) stream_->follow(*side_);", "", "uploads"),
     ("optimizer.cu", "rounded.store(working + first)", "rounded.store(working + first + 1)", "memory"),
     ("optimizer.cu", "    if (!(*scale >= 0)) return;\n", "", "updates"),
-    ("optimizer.cu", "g[i] * factor", "g[i]", "memory"),
+    ("optimizer.cu", "static_cast<float>(*scale)", "1.0f", "memory"),
     ("reduce.cu", "    __syncthreads();\n    for (std::int32_t i = 0; thread == 0",
      "    for (std::int32_t i = 0; thread == 0", "sums"),
     ("reduce.cu", "sum += piece[i];\n    __syncthreads();", "sum += piece[i];", "sums"),
