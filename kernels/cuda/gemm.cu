@@ -22,13 +22,16 @@ cudaDataType_t type_of(DType dtype) {
   return dtype == DType::bf16 ? CUDA_R_16BF : dtype == DType::f64 ? CUDA_R_64F : CUDA_R_32F;
 }
 
-// Of an operand's address, in bytes, up to what the widest loads ask for.
-std::uint32_t alignment_of(const TensorView& view) {
-  const auto address = reinterpret_cast<std::uintptr_t>(view.data);
-  return static_cast<std::uint32_t>(std::min<std::uintptr_t>(16, address & (~address + 1)));
-}
-
 std::int64_t leading_of(const TensorView& view) { return std::max(view.strides[0], view.shape[1]); }
+
+// Of an operand's rows, in bytes, up to what the widest loads ask for. Not of its address alone, on which the choice of
+// an algorithm, and so bits, would depend: a shard lies behind others on one grid, and by itself on another.
+std::uint32_t alignment_of(const TensorView& view) {
+  const std::int64_t row = view.rank() == 1 ? view.shape[0] : leading_of(view);
+  const auto both =
+      reinterpret_cast<std::uintptr_t>(view.data) | static_cast<std::uintptr_t>(row) * size_of(view.dtype);
+  return static_cast<std::uint32_t>(std::min<std::uintptr_t>(16, both & (~both + 1)));
+}
 
 struct LayoutDeleter {
   void operator()(cublasLtMatrixLayout_t layout) const { cublasLtMatrixLayoutDestroy(layout); }

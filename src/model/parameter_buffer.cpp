@@ -9,6 +9,8 @@ namespace coxswain {
 namespace {
 
 constexpr std::int64_t kBlockElements = 16384;
+// Sixteen bytes of bf16: a parameter is aligned as its rows are, whatever lies before it on this grid.
+constexpr std::int64_t kAligned = 8;
 
 }  // namespace
 
@@ -86,13 +88,15 @@ void ParameterBuffer::lay_out(const ModelContext& context) {
       units_.push_back(unit);
       elements_ += unit.elements();
     }
+    elements_ = (elements_ + kAligned - 1) / kAligned * kAligned;
   }
   if (parameters_.empty() || parameters_.back()->is_sharded()) replicated_start_ = elements_;
 }
 
 void ParameterBuffer::attach(const ModelContext& context) {
-  std::int64_t offset = 0;
+  auto unit = units_.begin();
   for (Parameter* parameter : parameters_) {
+    const std::int64_t offset = unit->offset;
     const Shape piece = parameter->piece_shape();
     Shape shape{parameter->is_sharded() ? context.local_shards() : 1};
     for (int dim = 0; dim < piece.rank(); ++dim) shape.append(piece[dim]);
@@ -109,7 +113,7 @@ void ParameterBuffer::attach(const ModelContext& context) {
       partials.strides[0] = all;
       parameter->gradients = partials;
     }
-    offset += shape.elements();
+    unit += shape[0];
   }
 }
 

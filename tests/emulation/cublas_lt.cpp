@@ -72,6 +72,7 @@ struct Product {
   const void *a_data, *b_data, *c_data;
   void* d_data;
   double alpha, beta;
+  std::uint64_t alignment;  // that the algorithm was chosen for
 };
 
 // GELU in its tanh form, or its derivative.
@@ -94,8 +95,9 @@ double finish(const Product& p, std::int64_t row, std::int64_t column, double su
   return gelu(sum, false);
 }
 
-// Column after column of D; R is the type of the sums. Where the sums over k begin depends on the product's shape, as
-// the library's choice of an algorithm does: whoever cuts a product otherwise gets other bits.
+// Column after column of D; R is the type of the sums. Where the sums over k begin depends on the product's shape, its
+// operands' alignment and what is done beside it, as the library's choice of an algorithm does: whoever cuts a product
+// otherwise, or lays its operands elsewhere, gets other bits.
 template <class R>
 void multiply(const Product& p) {
   const bool turned_a = p.description.transposed[0] == CUBLAS_OP_T,
@@ -106,8 +108,9 @@ void multiply(const Product& p) {
     for (std::int64_t i = 0; i < m; ++i)
       a[static_cast<std::size_t>(l * m + i)] =
           static_cast<R>(turned_a ? element(p.a, p.a_data, l, i) : element(p.a, p.a_data, i, l));
-  const std::uint64_t shape = static_cast<std::uint64_t>(31 * m + n) * 0x9e3779b97f4a7c15u >> 40;
-  const std::int64_t begin = k > 0 ? static_cast<std::int64_t>(shape) % k : 0;
+  const std::uint64_t kind = 8 * p.alignment + static_cast<std::uint64_t>(p.description.epilogue);
+  const std::uint64_t choice = (static_cast<std::uint64_t>(31 * m + n) + 7919 * kind) * 0x9e3779b97f4a7c15u >> 40;
+  const std::int64_t begin = k > 0 ? static_cast<std::int64_t>(choice) % k : 0;
   for (std::int64_t j = 0; j < n; ++j) {
     std::fill(sums.begin(), sums.end(), R(0));
     for (std::int64_t i = 0; i < k; ++i) {
@@ -264,7 +267,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                      c,
                      d,
                      scalar(product->compute, alpha),
-                     scalar(product->compute, beta)};
+                     scalar(product->compute, beta),
+                     algorithm->alignment};
   enqueue(stream,
           [work] { work.description.compute == CUBLAS_COMPUTE_64F ? multiply<double>(work) : multiply<float>(work); });
   return CUBLAS_STATUS_SUCCESS;

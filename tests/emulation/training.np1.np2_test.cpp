@@ -12,14 +12,14 @@
 namespace coxswain {
 namespace {
 
-Life live_on_device(const GridConfig& shape, const std::vector<Step>& steps, std::uint64_t seed) {
+Life live_on_device(const GridConfig& shape, Precision precision, const std::vector<Step>& steps, std::uint64_t seed) {
   setenv("COXSWAIN_EMULATED_DEVICES", std::to_string(world().size()).c_str(), 1);
   cuda_emulation::set_seed(10 * seed + static_cast<std::uint64_t>(world().rank()));
   const auto backend = make_cuda_backend(world().rank());
   const auto group = shape.ranks() > 1 ? make_device_communicator(world(), *backend, {}) : nullptr;
   const ProcessGrid grid = group ? ProcessGrid(*group, shape) : ProcessGrid::planned(shape, 0);
   bool first = true;  // it fills the pools, chooses products and connects ranks
-  return live(*backend, grid, model_of_steps(Precision::bf16), steps, [&](const std::function<void()>& step) {
+  return live(*backend, grid, model_of_steps(precision), steps, [&](const std::function<void()>& step) {
     const cuda_emulation::HostRecord before = cuda_emulation::host_record();
     step();
     const cuda_emulation::HostRecord after = cuda_emulation::host_record();
@@ -32,12 +32,14 @@ Life live_on_device(const GridConfig& shape, const std::vector<Step>& steps, std
 }
 
 TEST(EmulatedTraining, AStepWaitsOnceForItsNumbersAndSkipsWithoutTheHost) {
-  const Life serial = live_on_device(serial_grid_of_steps(), fine_steps(), 1);
-  std::uint64_t seed = 1;
-  for (const GridConfig& shape : grids_of_steps(world().size())) {
-    expect_same_life(live_on_device(shape, mixed_steps(), ++seed), serial,
-                     std::to_string(shape.tensor) + "x" + std::to_string(shape.pipeline));
-    if (HasFatalFailure()) return;
+  std::uint64_t seed = 0;
+  for (const Precision precision : {Precision::bf16, Precision::fp32}) {
+    const Life serial = live_on_device(serial_grid_of_steps(), precision, fine_steps(), ++seed);
+    for (const GridConfig& shape : grids_of_steps(world().size())) {
+      expect_same_life(live_on_device(shape, precision, mixed_steps(), ++seed), serial,
+                       std::to_string(shape.tensor) + "x" + std::to_string(shape.pipeline));
+      if (HasFatalFailure()) return;
+    }
   }
 }
 
