@@ -15,7 +15,6 @@
 using namespace coxswain;
 
 int main(int argc, char** argv) {
-  StopSignal::hold();  // before any thread is made
   CommandLine command;
   std::optional<Error> mistake;
   try {
@@ -27,6 +26,7 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     mistake = error;  // said by one rank
   }
+  if (!command.check) StopSignal::hold();  // before any thread is made; a look at a deck has nothing to save
   return run_spmd(argc, argv, [&](Communicator& world) {
     if (mistake) throw *mistake;
     const Settings settings = read_settings_together(command, world);  // typed, checked; an unknown key is an error

@@ -200,15 +200,23 @@ Evaluate::Metrics Evaluate::compare_files() {
   const auto read = [&](const std::string& path, const char* key) {
     return read_scored_responses({path, key, config_.data.on_bad_line}, context_.world, context_.log);
   };
-  const ScoredResponses ours = read(wanted.scores, "[evaluate] scores");
-  const ScoredResponses theirs = read(wanted.opponent_scores, "[evaluate] opponent_scores");
-  check_same_prompts(ours, theirs, wanted.scores, wanted.opponent_scores);
-  const WinRates rates = compare(ours, theirs);
-  results_["files"] = {{"win_rate", json_of(rates.plain)},
-                       {"length_controlled_win_rate", json_of(rates.length_controlled.rate)},
-                       {"score", mean(ours.scores)},
-                       {"opponent_score", mean(theirs.scores)}};
+  const PairedResponses pairs =
+      pair_up(read(wanted.scores, "[evaluate] scores"), read(wanted.opponent_scores, "[evaluate] opponent_scores"),
+              wanted.scores, wanted.opponent_scores);
+  const auto say_left_out = [&](const char* key, const DropReport& left_out) {
+    if (left_out.total() == 0) return;
+    context_.log.info("{} responses of [evaluate] {} have no counterpart and are left out:\n{}", left_out.total(), key,
+                      left_out.str());
+    report_.add("left out", fmt::format("{} responses of {}: no counterpart", left_out.total(), key));
+  };
+  const WinRates rates = compare(pairs.ours, pairs.theirs);
+  results_["files"] = {
+      {"win_rate", json_of(rates.plain)},   {"length_controlled_win_rate", json_of(rates.length_controlled.rate)},
+      {"score", mean(pairs.ours.scores)},   {"opponent_score", mean(pairs.theirs.scores)},
+      {"left_out", pairs.left_out.total()}, {"opponent_left_out", pairs.their_left_out.total()}};
   report_.add(rates);
+  say_left_out("scores", pairs.left_out);
+  say_left_out("opponent_scores", pairs.their_left_out);
   return {{"win_rate", rates.plain.share}};
 }
 

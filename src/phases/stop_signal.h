@@ -11,7 +11,7 @@ namespace coxswain {
 
 class StopSignal {
  public:
-  // Holds the signals back in this thread and in all that it starts later: main's first act.
+  // Holds the signals back in this thread and in all that it starts later: before main starts any.
   static void hold();
 
   StopSignal();   // holds, too; signals that came before count

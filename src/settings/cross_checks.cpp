@@ -29,6 +29,14 @@ std::string shard_key(const Deck& deck, const char* section, const char* shards,
   return fmt::format("[{}] {}", section, entry != nullptr && entry->value != "0" ? shards : ranks);
 }
 
+// The multiples of `unit` beside a number of sequences, as far as a step may have them: "6 or 12".
+std::string multiples_beside(int number, std::int64_t unit) {
+  const std::int64_t below = number / unit * unit, above = below + unit;
+  const bool fits = above <= kMostSequences;
+  if (below > 0) return fits ? fmt::format("{} or {}", below, above) : fmt::format("{}", below);
+  return fits ? fmt::format("{}", above) : "a smaller [batch] micro";
+}
+
 void check_tensor_shards(const Placed& placed, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
   const ModelConfig& model = placed.model;
   const int shards = placed.grid.tensor_shards;
@@ -68,15 +76,12 @@ void check_data_shards(const Placed& placed, const Settings& settings, const Dec
   const std::string product =
       fmt::format("{} = {} times [batch] micro = {}", shard_key(deck, placed.grid_section, "data_shards", "data"),
                   placed.grid.data_shards, batch.micro);
-  if (batch.global % unit != 0) {
-    const std::int64_t below = batch.global / unit * unit;
+  if (batch.global % unit != 0)
     mistakes.push_back(fmt::format("[batch] global = {} is not a multiple of {}; use {}", batch.global, product,
-                                   below > 0 ? fmt::format("{} or {}", below, below + unit) : fmt::format("{}", unit)));
-  }
-  if (batch.ramp_start > 0 && batch.ramp_start < unit) {
+                                   multiples_beside(batch.global, unit)));
+  if (batch.ramp_start > 0 && batch.ramp_start < unit && unit <= batch.global)
     mistakes.push_back(
         fmt::format("[batch] ramp_start = {} is less than {}; use {} or more", batch.ramp_start, product, unit));
-  }
 }
 
 // A rank holds a micro-batch's tokens at once, and so does a plan of it.
@@ -217,11 +222,12 @@ void check_entries(const Settings& settings, Mistakes& mistakes) {
 }
 
 void check_minibatch(const Placed& placed, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
-  const int unit = placed.grid.data_shards * settings.batch.micro, minibatch = settings.ppo.minibatch;
+  const std::int64_t unit = std::int64_t{placed.grid.data_shards} * settings.batch.micro;
+  const int minibatch = settings.ppo.minibatch;
   if (minibatch % unit == 0) return;
   mistakes.push_back(fmt::format("[ppo] minibatch = {} is no multiple of {} = {} times [batch] micro = {}; use {}",
                                  minibatch, shard_key(deck, placed.grid_section, "data_shards", "data"),
-                                 placed.grid.data_shards, settings.batch.micro, (minibatch / unit + 1) * unit));
+                                 placed.grid.data_shards, settings.batch.micro, multiples_beside(minibatch, unit)));
 }
 
 Placed reward_model(const Settings& settings) {

@@ -118,7 +118,7 @@ namespace {
 void add_batch(std::vector<Key>& keys) {
   using C = BatchConfig;
   SectionBuilder<C>(keys, "batch", &Settings::batch)
-      .number("global", &C::global, kFromOne, {"sequences", "of one step, over all ranks"})
+      .number("global", &C::global, {.least = 1, .most = kMostSequences}, {"sequences", "of one step, over all ranks"})
       .number("micro", &C::micro, kFromOne, {"sequences", "of one micro-batch"})
       .number("length", &C::length, kFromOne, {"tokens", "of one sequence"})
       .choice("recompute", &C::recompute,

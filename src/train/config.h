@@ -7,6 +7,8 @@
 
 namespace coxswain {
 
+inline constexpr int kMostSequences = 1 << 24;  // of a step, so that no product with a unit of them overflows
+
 struct BatchConfig {
   int global = 8;    // sequences a step, over all data shards
   int micro = 1;     // sequences a micro-batch

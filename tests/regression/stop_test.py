@@ -56,6 +56,20 @@ def launcher(bench, data, gold):
     bench.check(not unlike, "SIGUSR1 to mpirun: not continued exactly", unlike)
 
 
+def check_of_a_deck(bench):
+    """--check has nothing to save: a signal ends it as it ends any program. The deck is a pipe, so that it is met at work."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        deck = bench.work / f"deck_{number}"
+        os.mkfifo(deck)
+        job = bench.start(deck, 1, words=["--check"])
+        writer = os.open(deck, os.O_WRONLY)  # when the program has opened it
+        job.signal(number)
+        os.close(writer)
+        ended = job.end()
+        bench.case(f"{signal.Signals(number).name} to --check: {ended.code}")
+        bench.check(ended.code == -number, f"{signal.Signals(number).name} to --check: {ended.code}", ended.text)
+
+
 def wall_limit(bench, data, gold):
     run = bench.work / "wall_limit"
     ended = bench.run(DECK, 2, data | LONG | {"run.directory": run, "run.wall_limit_minutes": 0.04, "grid.data": 2,
@@ -165,6 +179,7 @@ def main():
     bench.check(ended.code == 0 and steps_done(gold) == STEPS, f"the undisturbed run: code {ended.code}", ended.text)
     for case in (signals, launcher, wall_limit, changed_decks, finished, lost_checkpoints):
         case(bench, data, gold)
+    check_of_a_deck(bench)
     headers(bench, gold)
     one_owner(bench, data)
     bench.finish()

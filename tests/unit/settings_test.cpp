@@ -224,9 +224,37 @@ TEST(Settings, SamplingThatAPhaseCannotHaveIsRefused) {
 // Sizes that nobody can hold, so that not even their plan is made.
 TEST(Settings, RefusesWhatNoMemoryHolds) {
   EXPECT_EQ(
-      refusal("", 0, {{"batch.micro", "1000000000"}, {"batch.global", "2000000000"}}),
-      "command line: [batch] micro = 1000000000 makes a micro-batch of more than 16777216 tokens; use 262144 or less");
+      refusal("", 0, {{"batch.micro", "1000000000"}, {"batch.global", "16000000"}}),
+      "command line: [batch] micro = 1000000000 makes a micro-batch of more than 16777216 tokens; use 262144 or less\n"
+      "command line: [batch] global = 16000000 is not a multiple of [grid] data = 1 times [batch] micro = 1000000000; "
+      "use a smaller [batch] micro");
   EXPECT_EQ(refusal("", 0, {{"batch.micro", "262144"}, {"batch.global", "262144"}}), "accepted");
+  EXPECT_EQ(refusal("", 0, {{"batch.global", "16777217"}}),
+            "command line: [batch] global = 16777217 is out of range; use 1 to 16777216 (sequences)");
+  EXPECT_NE(refusal("", 0, {{"ppo.episodes", "16777217"}}), "accepted");
+  EXPECT_NE(refusal("", 0, {{"ppo.minibatch", "16777217"}}), "accepted");
+}
+
+// What follows from a size that is out of reach is no advice that the next start would refuse.
+TEST(Settings, AdvisesNoNumberThatAKeyCannotHold) {
+  const auto advice = [](Overrides overrides, const std::string& key) {
+    const std::string said = refusal("", 0, overrides);
+    const std::size_t place = said.find(key), end = said.find('\n', place);
+    return place == std::string::npos ? said : said.substr(said.rfind("; ", end) + 2, end - said.rfind("; ", end) - 2);
+  };
+  const Overrides wide{{"batch.micro", "1500000000"}, {"grid.data", "4"}};
+  EXPECT_EQ(advice(wide, "[batch] global"), "use a smaller [batch] micro");
+  EXPECT_EQ(advice({{"batch.global", "16777215"}}, "[batch] global"), "use 16777214 or 16777216");
+  EXPECT_EQ(advice({{"batch.global", "16777215"}, {"batch.micro", "11"}}, "[batch] global"), "use 16777211");
+  Overrides ppo = kPpo;
+  ppo.insert(ppo.end(), wide.begin(), wide.end());
+  EXPECT_EQ(advice(ppo, "[ppo] minibatch"), "use a smaller [batch] micro");
+  ppo = kPpo;
+  ppo.insert(ppo.end(), {{"ppo.episodes", "9"}, {"ppo.minibatch", "9"}});
+  EXPECT_EQ(advice(ppo, "[ppo] minibatch"), "use 8 or 10");
+  EXPECT_EQ(refusal("", 0, {{"batch.micro", "200000"}, {"batch.ramp_start", "1"}, {"batch.ramp_tokens", "1"}}),
+            "a.ini:10: [batch] global = 8 is not a multiple of [grid] data = 1 times [batch] micro = 200000; "
+            "use 200000");
 }
 
 TEST(Settings, PlacesACommandLineValueOnTheCommandLine) {
