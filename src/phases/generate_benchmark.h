@@ -3,6 +3,7 @@
 // GEMM rate and its traffic at the rate of reading (the weights once a step, and the caches), measured in the same run.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,10 @@ class GenerateBenchmark final : public Phase {
   std::vector<TimedOperation> operations(const MachineRates& rates);
 
  private:
+  // Responses to all prompts; returns seconds, and adds what they cost if the round counts.
+  double respond(int new_tokens, std::map<std::string, OperationCost>& costs);
+  bool counts() const { return step_ > 0 || config_.rounds == 1; }
+
   GenerateBenchmarkConfig config_;
   const ProcessGrid& grid_;
   Backend& backend_;
@@ -55,6 +60,7 @@ class GenerateBenchmark final : public Phase {
   Generator generator_;
   std::int64_t step_ = 0;
   std::vector<double> seconds_;  // of the rounds that count
+  std::map<std::string, OperationCost> of_prompts_, of_all_;
   std::string table_;
 };
 

@@ -59,10 +59,7 @@ void PpoBenchmark::measure(const std::string& name, const std::function<void()>&
   auto part = std::find_if(parts_.begin(), parts_.end(), [&](const auto& known) { return known.first == name; });
   if (part == parts_.end()) part = parts_.insert(parts_.end(), {name, Part()});
   part->second.seconds += seconds;
-  for (const auto& [operation, cost] : backend_.costs()) {
-    part->second.costs[operation].flops += cost.flops;
-    part->second.costs[operation].bytes += cost.bytes;
-  }
+  for (const auto& [operation, cost] : backend_.costs()) part->second.costs[operation] += cost;
 }
 
 StepReport PpoBenchmark::run_step() {

@@ -9,14 +9,14 @@
 namespace coxswain {
 namespace {
 
-constexpr int kLayers = 2, kHidden = 32, kPrompts = 6, kPrompt = 3, kNew = 4, kRounds = 3;
+constexpr int kLayers = 2, kHidden = 32, kPrompts = 6, kPrompt = 3, kNew = 4, kRounds = 3, kVocabulary = 128;
 
 GenerateBenchmarkConfig tiny() {
   GenerateBenchmarkConfig config;
   config.model.layers = kLayers;
   config.model.hidden = kHidden;
   config.model.heads = 4;
-  config.model.vocabulary = 40;
+  config.model.vocabulary = kVocabulary;
   config.model.context = config.length = kPrompt + kNew;
   config.model.check();
   config.generate.synthetic_prompts = kPrompts;
@@ -49,15 +49,30 @@ TEST_F(GenerateBenchmarkTest, CountsTheRoundsThatCountAndTheirCaches) {
   ASSERT_NE(attention, operations.end());
   EXPECT_GE(attention->cost.calls, (kRounds - 1) * kLayers * 3 * kNew);
   EXPECT_LE(attention->cost.calls, (kRounds - 1) * kLayers * 3 * (kNew + 1));
-  // Drawn at positions 2 to 5, which look at 3 + 4 + 5 + 6 = 18 keys and as many values of FP32.
-  const double read = (kRounds - 1) * kPrompts * 18.0 * 2 * kLayers * kHidden * 4;
-  EXPECT_EQ(attention->cost.bytes - backend->costs().at("cached_attention").bytes, read);
+  // Drawn at positions 2 to 5, which look at 3 + 4 + 5 + 6 = 18 keys and as many values of FP32; beside them the rows
+  // of three prompt tokens and three drawn ones: a query, key and value, the places of the last two, and the result.
+  const double round = kPrompts * (2 * 18.0 + 6 * (kPrompt + kNew - 1)) * kLayers * kHidden * 4;
+  EXPECT_EQ(attention->cost.bytes, (kRounds - 1) * round);
   EXPECT_EQ(attention->floor, attention->cost.bytes / kSpeed);
-  const auto product =
-      std::find_if(operations.begin(), operations.end(), [](const auto& known) { return known.name == "linear_rows"; });
-  ASSERT_NE(product, operations.end());
-  EXPECT_GT(product->cost.seconds, 0);
-  EXPECT_EQ(product->cost.bytes, backend->costs().at("linear_rows").bytes);
+}
+
+// Prompts at the rate of products, the rest at the rate of the memory, each the longer of both.
+TEST_F(GenerateBenchmarkTest, FloorsOfPromptsAndOfDecodingAddUp) {
+  const auto product = [](const std::vector<TimedOperation>& operations) {
+    return *std::find_if(operations.begin(), operations.end(),
+                         [](const auto& one) { return one.name == "linear_rows"; });
+  };
+  const TimedOperation by_flops = product(benchmark.operations({1e9, 0})),
+                       by_bytes = product(benchmark.operations({0, 1e9})),
+                       both = product(benchmark.operations({1e9, 1e9}));
+  EXPECT_GT(both.cost.seconds, 0);
+  EXPECT_DOUBLE_EQ(by_flops.floor, both.cost.flops / 1e9);
+  EXPECT_DOUBLE_EQ(by_bytes.floor, both.cost.bytes / 1e9);
+  EXPECT_GE(both.floor, std::max(by_flops.floor, by_bytes.floor));
+  // 12 hidden^2 weights a layer for all rows, those of the vocabulary for each token drawn.
+  const double rows = kPrompts * (kPrompt + kNew - 1.0);
+  EXPECT_EQ(both.cost.flops / (kRounds - 1),
+            2 * kHidden * (rows * kLayers * 12 * kHidden + 1.0 * kPrompts * kNew * kVocabulary));
 }
 
 TEST_F(GenerateBenchmarkTest, ATable) {
