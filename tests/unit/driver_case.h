@@ -118,6 +118,14 @@ struct CountingPhase final : Phase {
   void visit(Archive& archive) override {
     archive.value("counting/step", done);
     archive.value("counting/skipped", skipped);
+    archive.value("counting/concluded", concluded);
+  }
+  bool sound() override { return !unsound; }
+  bool conclude() override {
+    if (concluded != 0) return false;
+    if (last_act_fails != ExitCode::finished) throw Error(last_act_fails, "equal scores");
+    concluded = 1;
+    return true;
   }
   void finish() override { ++finishes; }
 
@@ -125,7 +133,9 @@ struct CountingPhase final : Phase {
   // The update of step broken_at spoils the weights, and the steps up to this one are skipped.
   std::int64_t broken_at = 1000, good_again_after = 1000, skipped = 0, most_skips = 100;
   int loads = 0, begins = 0, runs = 0, finishes = 0, signal = SIGUSR1;
-  bool state = true, curves = true;
+  bool state = true, curves = true, unsound = false;
+  std::int64_t concluded = 0;
+  ExitCode last_act_fails = ExitCode::finished;
   std::string note;
 };
 
