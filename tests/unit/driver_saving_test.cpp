@@ -227,6 +227,15 @@ TEST_F(DriverTest, OldOnesGoBeforeTheNextIsWritten) {
   EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(7));
 }
 
+// And they go as soon as a step shows that the newest is good.
+TEST_F(DriverTest, OldOnesGoWithTheNextGoodStep) {
+  checkpoints.prunes = true;
+  CountingPhase phase(9);
+  phase.diverges_at = 8;
+  EXPECT_EQ(refusal(phase, &checkpoints), ExitCode::diverged);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(6));
+}
+
 TEST_F(DriverTest, LostCheckpointsAreNoFreshStart) {
   CountingPhase phase(8), again(8);
   run(phase, &checkpoints);
