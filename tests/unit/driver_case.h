@@ -52,12 +52,20 @@ struct MemoryCheckpoints final : Checkpoints {
     if (saved.size() >= most) throw Error(ExitCode::input_output, "the disk is full");
     MemoryArchive archive(false);
     visit(archive);
-    saved[place.step] = archive.integers;
+    under_way = {{place.step, archive.integers}};
+    if (!slow) commit();
     best = place.best;
     waits = 0;
   }
+  void commit() {
+    for (const auto& [step, state] : under_way) saved[step] = state;
+    under_way.clear();
+  }
   void poll() override {}
-  void wait() override { ++waits; }
+  void wait() override {
+    commit();
+    ++waits;
+  }
   // As the store does, with keep = 1.
   void prune(std::int64_t before) override {
     if (saved.empty() || saved.rbegin()->first >= before) return;
@@ -70,11 +78,11 @@ struct MemoryCheckpoints final : Checkpoints {
     return after == saved.begin() ? "" : "step " + std::to_string(std::prev(after)->first);
   }
 
-  std::map<std::int64_t, std::map<std::string, std::int64_t>> saved;
+  std::map<std::int64_t, std::map<std::string, std::int64_t>> saved, under_way;
   std::int64_t best = -1;
-  int waits = 0;  // since the last save
-  bool prunes = false;
-  int during_save = 0;  // a signal
+  int waits = 0;                      // since the last save
+  bool prunes = false, slow = false;  // slow: a save takes until somebody waits for it
+  int during_save = 0;                // a signal
   bool unusable = false, other_deck = false;
   std::size_t most = 100;  // there is no room for more
 };

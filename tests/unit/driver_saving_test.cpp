@@ -197,7 +197,13 @@ TEST_F(DriverTest, ALastActThatFailsCostsNoTraining) {
   diverged.last_act_fails = ExitCode::diverged;
   directory = folder.file("diverged");
   checkpoints.saved.clear();
-  EXPECT_EQ(refusal(diverged, &checkpoints), ExitCode::diverged);
+  try {
+    run(diverged, &checkpoints);
+    FAIL() << "finished";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::diverged);
+    EXPECT_THAT(error.what(), HasSubstr("equal scores\nthe last good checkpoint is step 6"));
+  }
   EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(3, 6));
 }
 
@@ -225,6 +231,16 @@ TEST_F(DriverTest, OldOnesGoBeforeTheNextIsWritten) {
   checkpoints.most = 2;
   EXPECT_EQ(run(again, &checkpoints), 0);
   EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(7));
+}
+
+// A save that is still being written is known to be good only when the next one has waited for it.
+TEST_F(DriverTest, OldOnesGoBetweenTwoSlowSaves) {
+  options.checkpoint.every = 1;
+  checkpoints.prunes = checkpoints.slow = true;
+  checkpoints.most = 2;
+  CountingPhase phase(5);
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(5));
 }
 
 // And they go as soon as a step shows that the newest is good.

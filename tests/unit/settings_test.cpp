@@ -231,6 +231,9 @@ TEST(Settings, RefusesWhatNoMemoryHolds) {
   EXPECT_EQ(refusal("", 0, {{"batch.micro", "262144"}, {"batch.global", "262144"}}), "accepted");
   EXPECT_EQ(refusal("", 0, {{"batch.global", "16777217"}}),
             "command line: [batch] global = 16777217 is out of range; use 1 to 16777216 (sequences)");
+  EXPECT_EQ(refusal("", 0, {{"generate.slots", "65537"}}),
+            "command line: [generate] slots = 65537 is out of range; use 1 to 65536 (responses)");
+  EXPECT_EQ(refusal("", 0, {{"generate.slots", "65536"}}), "accepted");
   EXPECT_NE(refusal("", 0, {{"ppo.episodes", "16777217"}}), "accepted");
   EXPECT_NE(refusal("", 0, {{"ppo.minibatch", "16777217"}}), "accepted");
 }
