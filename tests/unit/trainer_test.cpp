@@ -9,6 +9,8 @@
 #include <limits>
 
 #include "../mpi/collected_state.h"
+#include "base/error.h"
+#include "train/skip_policy.h"
 
 namespace coxswain {
 namespace {
@@ -113,6 +115,20 @@ TEST(Trainer, EachStepOfAConstantGradientMovesByTheRate) {
     EXPECT_GT(moved, 2000) << "step " << step;
     EXPECT_GT(by_the_rate, 0.97 * moved) << "step " << step;  // of the others the gradient is nearly 0
   }
+}
+
+TEST(SkipPolicy, GivesUpAfterTheLastSkipInARow) {
+  OptimizerConfig config;
+  config.on_nan = NanPolicy::skip, config.max_skips = 2;
+  SkipPolicy skips(config);
+  StepResult bad, good;
+  good.updated = true;
+  for (const StepResult& result : {bad, bad, good, bad, bad}) EXPECT_NO_THROW(skips.see(result));
+  EXPECT_EQ(skips.in_a_row(), 2);
+  EXPECT_THROW(skips.see(bad), Error);
+  skips.see(good);
+  EXPECT_EQ(skips.in_a_row(), 0);
+  EXPECT_THROW(SkipPolicy(OptimizerConfig()).see(bad), Error);
 }
 
 TEST(Trainer, LooksAtTheFirstMicroBatchOfEachDataShard) {
