@@ -116,11 +116,8 @@ void Driver::step(Phase& phase) {
     report = phase.run_step();
   } catch (const Error& error) {
     if (error.code() != ExitCode::diverged) throw;
-    finish_saving();  // what is being written is good: it is of an earlier step
-    const std::string message =
-        fmt::format("{}: step {}: {}\n{}", phase.name(), phase.step() + 1, error.what(), way_back(phase));
-    if (first_rank()) log_->detail("error: {}", message);  // the console gets it when the program ends
-    throw Error(ExitCode::diverged, message).on_every_rank();
+    // Of numbers that are not finite: the weights that lead to nothing else are those of the last step that moved them.
+    diverge(phase, phase.step() + 1, error.what(), phase.step() + 1 - phase.skipped_in_a_row());
   }
   const double seconds = clock_.now() - begin;
   clock_.step_took(seconds);
@@ -133,9 +130,13 @@ void Driver::step(Phase& phase) {
     saving_since_.reset();
   }
   prune(phase, phase.step());
+  if (due(phase) && phase.step() < phase.total_steps()) save(phase);  // the last one: when all of it is done
+}
+
+bool Driver::due(const Phase& phase) const {
   const std::int64_t every = options_.checkpoint.every;
-  const bool due = every > 0 && phase.step() % every == 0 && phase.skipped_in_a_row() == 0;
-  if (due || phase.step() == phase.best_step()) save(phase);
+  const bool regular = every > 0 && phase.step() % every == 0 && phase.skipped_in_a_row() == 0;
+  return regular || phase.step() == phase.best_step();
 }
 
 // Weights that moved at a step are good if they can be moved again. Until then the older checkpoints stay: the newest
@@ -144,18 +145,25 @@ void Driver::prune(const Phase& phase, std::int64_t before) {
   if (phase.skipped_in_a_row() == 0) checkpoints_->prune(before);
 }
 
-// Of numbers that are not finite: the weights that lead to nothing else are those of the last step that moved them.
-std::string Driver::way_back(const Phase& phase) {
+// bad: the step whose weights led here.
+void Driver::diverge(const Phase& phase, std::int64_t step, const std::string& what, std::int64_t bad) {
+  finish_saving();  // what is being written is of an earlier step
+  const std::string message = fmt::format("{}: step {}: {}\n{}", phase.name(), step, what, way_back(bad));
+  if (first_rank()) log_->detail("error: {}", message);  // the console gets it when the program ends
+  throw Error(ExitCode::diverged, message).on_every_rank();
+}
+
+std::string Driver::way_back(std::int64_t bad) {
   const std::string newest = checkpoints_ != nullptr ? checkpoints_->newest() : "";
   if (newest.empty()) return "there is no checkpoint to go back to";
-  const std::string good = checkpoints_->newest_before(phase.step() + 1 - phase.skipped_in_a_row());
+  const std::string good = checkpoints_->newest_before(bad);
   if (good == newest) return "the last good checkpoint is " + good;
-  const std::string bad = fmt::format("{} holds the weights that led here", newest);
-  return good.empty() ? fmt::format("there is no good checkpoint to go back to: {}", bad)
+  const std::string led = fmt::format("{} holds the weights that led here", newest);
+  return good.empty() ? fmt::format("there is no good checkpoint to go back to: {}", led)
                       : fmt::format(
                             "the last good checkpoint is {}; {}: to go back, remove it and any others after the "
                             "good one",
-                            good, bad);
+                            good, led);
 }
 
 void Driver::note(Phase& phase, const StepReport& report, double seconds) {
@@ -239,11 +247,34 @@ int Driver::stop(Phase& phase, std::int64_t reason) {
   return static_cast<int>(ExitCode::requeue);
 }
 
-int Driver::finish(Phase& phase) {
-  if (checkpoints_ != nullptr) {
-    if (options_.checkpoint.at_end && saved_step_ != phase.step()) save(phase);
+// No step will tell of the last weights: the phase looks at them itself before they are saved. If its last act fails by
+// the user's files, the training is kept and the next start tries again.
+void Driver::conclude(Phase& phase) {
+  if (phase.skipped_in_a_row() == 0 && !phase.sound())
+    diverge(phase, phase.step(),
+            "the weights of the last update give numbers that are not finite; restart from an earlier checkpoint with "
+            "a lower [optimizer] learning_rate",
+            phase.step());
+  try {
+    if (phase.conclude() && saved_step_ == phase.step()) save(phase);  // in place of what an earlier start saved
+  } catch (const Error& error) {
+    if (error.code() == ExitCode::diverged) diverge(phase, phase.step(), error.what(), phase.step());
+    if (error.code() != ExitCode::data || checkpoints_ == nullptr) throw;
+    if (saved_step_ != phase.step()) save(phase);
     finish_saving();
-    prune(phase, phase.step() + 1);  // no step will tell of the last weights
+    throw Error(
+        ExitCode::data,
+        fmt::format("{}: after step {}, the last: {}\nits weights are saved in {}: the next start goes on from there",
+                    phase.name(), phase.step(), error.what(), checkpoints_->newest()));
+  }
+}
+
+int Driver::finish(Phase& phase) {
+  conclude(phase);
+  if (checkpoints_ != nullptr) {
+    if ((options_.checkpoint.at_end || due(phase)) && saved_step_ != phase.step()) save(phase);
+    finish_saving();
+    prune(phase, phase.step() + 1);  // no step will come that does
     finish_saving();
     if (const std::int64_t skipped = phase.skipped_in_a_row(); first_rank() && skipped > 0)
       log_->warning("{}: the last {} steps were not finite and have moved nothing; older checkpoints stay",

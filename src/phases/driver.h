@@ -77,10 +77,13 @@ class Driver {
   std::int64_t agreed_reason();
   void save(Phase& phase);
   void prune(const Phase& phase, std::int64_t before);
-  std::string way_back(const Phase& phase);
+  std::string way_back(std::int64_t bad);
   void finish_saving();
   int stop(Phase& phase, std::int64_t reason);
   [[noreturn]] void refuse_short_limit() const;
+  bool due(const Phase& phase) const;  // a checkpoint, after this step
+  void conclude(Phase& phase);
+  [[noreturn]] void diverge(const Phase& phase, std::int64_t step, const std::string& what, std::int64_t bad);
   int finish(Phase& phase);
   void note(Phase& phase, const StepReport& report, double seconds);
 

@@ -39,9 +39,14 @@ class Phase {
   virtual bool keeps_output() const { return false; }
   virtual std::int64_t kept_tokens() const { return 0; }  // of the steps that an earlier start has written
   virtual void visit(Archive& archive) = 0;               // all of the run's state
-  virtual void finish() {}                                // after the last step: output files; collective
-  virtual std::string summary() const { return {}; }      // after finish(): what a user wants to see on the console
-  virtual std::string report() const { return {}; }       // after finish(): sections of report.html
+  // After the last step and before its save; both are collective. Whether the weights of the last update, of which no
+  // step will tell, give finite numbers. Then what the result has beside its steps: true if that changed the state;
+  // Error(data) if it cannot be had from the user's files, with the state as the steps left it.
+  virtual bool sound() { return true; }
+  virtual bool conclude() { return false; }
+  virtual void finish() {}                            // after that save: output files; collective
+  virtual std::string summary() const { return {}; }  // after finish(): what a user wants to see on the console
+  virtual std::string report() const { return {}; }   // after finish(): sections of report.html
 };
 
 }  // namespace coxswain

@@ -47,6 +47,7 @@ class Ppo final : public Phase {
   void begin() override;        // policy and value model
   StepReport run_step() override;
   std::int64_t skipped_in_a_row() const override { return std::max(policy_skips_.in_a_row(), value_skips_.in_a_row()); }
+  bool sound() override { return models_.sound(); }
   void visit(Archive& archive) override;
   std::vector<std::string> describe() const;  // what it learns from, for the log
 

@@ -34,6 +34,7 @@ class Pretrain final : public Phase {
   void begin() override;
   StepReport run_step() override;
   std::int64_t skipped_in_a_row() const override { return skips_.in_a_row(); }
+  bool sound() override { return trainer_.sound(evaluator_); }
   void visit(Archive& archive) override;
   std::vector<std::string> describe() const;  // what it trains on, for the log
 

@@ -149,6 +149,7 @@ StepReport Reward::run_step() {
   const StepResult result = trainer_.step(batch_of(comparisons_, order), rate);
   skips_.see(result);
   ++step_;
+  normalised_ = 0;
 
   StepReport report;
   report.tokens = tokens_of(comparisons_, order);
@@ -161,10 +162,6 @@ StepReport Reward::run_step() {
                     {"gradient_norm", result.gradient_norm}};
   if (!result.updated) report.note = "not finite: step skipped";
   if (config_.run.validate_every > 0 && step_ % config_.run.validate_every == 0) validate(report);
-  if (step_ == total_steps_ && config_.reward.normalise != Normalise::none) {
-    normalise();
-    report.note += fmt::format("{}scores normalised", report.note.empty() ? "" : "; ");
-  }
   return report;
 }
 
@@ -187,17 +184,27 @@ std::vector<double> Reward::scores_of(std::span<const TokenSequence> sequences) 
                           .length = config_.batch.length});
 }
 
+bool Reward::conclude() {
+  if (config_.reward.normalise == Normalise::none || normalised_ != 0) return false;
+  normalise();
+  normalised_ = 1;
+  log_.info("scores normalised: the reference's had mean {:.4f} and deviation {:.4f}", before_.mean, before_.deviation);
+  return true;
+}
+
 // score = y . w + b  ->  (score - mean) / deviation, by new values of w and b.
 void Reward::normalise() {
   before_ = moments_of(scores_of(reference_));
   const double gain = config_.reward.normalise == Normalise::gain_and_bias ? before_.deviation : 1.0;
-  if (!std::isfinite(before_.mean) || !std::isfinite(gain) || gain <= 0)
-    throw Error(
-        ExitCode::diverged,
-        fmt::format("scores of [reward] reference = {} have mean {} and deviation {}, and cannot be normalised; "
-                    "give other demonstrations, or [reward] normalise = none",
-                    config_.reward.reference, before_.mean, before_.deviation))
+  if (!std::isfinite(before_.mean) || !std::isfinite(gain))
+    throw Error(ExitCode::diverged, fmt::format("scores of [reward] reference = {} have mean {} and deviation {}",
+                                                config_.reward.reference, before_.mean, before_.deviation))
         .on_every_rank();
+  if (gain <= 0)
+    throw Error(ExitCode::data,
+                fmt::format("all {} demonstrations of [reward] reference = {} have the score {}, which no gain can "
+                            "stretch; give other demonstrations, or [reward] normalise = bias or none",
+                            reference_.size(), config_.reward.reference, before_.mean));
   const auto change = [&](const char* parameter, double shift) {
     trainer_.weights().edit(parameter, [&](std::span<float> values) {
       for (float& value : values) value = static_cast<float>((value - shift) / gain);
@@ -228,10 +235,18 @@ void Reward::visit(Archive& archive) {
   visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
   check_unchanged(archive, "reward/comparisons", content_hash(comparisons_),
                   fmt::format("[reward] comparisons ({}) of contents", config_.reward.comparisons));
-  if (config_.reward.normalise != Normalise::none)
-    check_unchanged(archive, "reward/reference", content_hash(reference_),
-                    fmt::format("[reward] reference ({}) of contents", config_.reward.reference));
+  archive.value("reward/normalised", normalised_);
+  check_reference(archive);
   trainer_.visit(archive);
+}
+
+// Where only the normalisation is left to do, other demonstrations may be what it takes.
+void Reward::check_reference(Archive& archive) const {
+  const char* const name = "reward/reference";
+  if (config_.reward.normalise == Normalise::none) return;
+  if (archive.reading() && ((step_ >= total_steps_ && normalised_ == 0) || !archive.has(name))) return;
+  check_unchanged(archive, name, content_hash(reference_),
+                  fmt::format("[reward] reference ({}) of contents", config_.reward.reference));
 }
 
 }  // namespace coxswain

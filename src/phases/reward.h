@@ -1,6 +1,6 @@
 // Phase reward: a scalar head in place of the output projection learns how people ranked K responses of a prompt
 // (Stiennon et al. 2020; Ouyang et al. 2022, section 3.5; best of n: Ziegler et al. 2019). All responses of a prompt
-// stand in one micro-batch: K forward passes for C(K, 2) pairs. The last step ends with the scores normalised on
+// stand in one micro-batch: K forward passes for C(K, 2) pairs. After the last step the scores are normalised on
 // reference demonstrations, so whoever loads the checkpoint gets normalised scores.
 #pragma once
 
@@ -45,7 +45,9 @@ class Reward final : public Phase {
   void begin() override;  // as a language model or a reward model, or at random
   StepReport run_step() override;
   std::int64_t skipped_in_a_row() const override { return skips_.in_a_row(); }
+  bool sound() override { return trainer_.sound(evaluator_); }
   void visit(Archive& archive) override;
+  bool conclude() override;  // normalises the scores
   void finish() override;
   std::string summary() const override { return to_text(report_); }
   std::string report() const override { return to_html(report_); }
@@ -60,6 +62,7 @@ class Reward final : public Phase {
   void validate(StepReport& report);
   std::vector<double> scores_of(std::span<const TokenSequence> sequences);
   void normalise();
+  void check_reference(Archive& archive) const;
 
   RewardPhaseConfig config_;
   Log& log_;
@@ -76,7 +79,8 @@ class Reward final : public Phase {
   SkipPolicy skips_;
   std::int64_t step_ = 0;
   std::int64_t tokens_ = 0;
-  ScoreMoments before_;  // of the reference's scores, when they were normalised last
+  ScoreMoments before_;          // of the reference's scores, when they were normalised last
+  std::int64_t normalised_ = 0;  // whether they have been since the last update: 0 or 1
   RewardReport report_;
 };
 

@@ -47,6 +47,7 @@ class Sft final : public Phase {
   std::int64_t skipped_in_a_row() const override { return skips_.in_a_row(); }
   std::int64_t best_step() const override { return best_step_; }
   std::string summary() const override;
+  bool sound() override { return trainer_.sound(evaluator_); }
   void visit(Archive& archive) override;
   void load_reward_model(Archive& archive);
   std::vector<std::string> describe();  // what it trains on, for the log

@@ -118,6 +118,11 @@ StepResult PpoModels::update_value(const Minibatch& minibatch, double rate) {
   return value_trainer_.step(episodes(minibatch, value_loss_, EpisodeColumns::value), rate);
 }
 
+bool PpoModels::sound() {
+  const bool policy = policy_trainer_.sound(policy_evaluator_), value = value_trainer_.sound(value_evaluator_);
+  return policy && value;
+}
+
 void PpoModels::visit(Archive& archive) {
   policy_trainer_.visit(archive);
   RenamedArchive value(archive, "", kValuePrefix);

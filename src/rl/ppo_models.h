@@ -62,6 +62,7 @@ class PpoModels {
     return {update_policy(minibatch, policy_rate), update_value(minibatch, value_rate)};
   }
 
+  bool sound();                  // see Trainer::sound: policy and value model
   void visit(Archive& archive);  // policy and value model with their optimizers, the average
 
  private:

@@ -52,8 +52,9 @@ void add_ppo_sources(std::vector<Key>& keys) {
 void add_ppo_method(std::vector<Key>& keys) {
   using C = PpoConfig;
   SectionBuilder<C>(keys, "ppo", &Settings::ppo)
-      .number("episodes", &C::episodes, kFromOne, {"episodes", "of one rollout"})
-      .number("minibatch", &C::minibatch, kFromOne, {"episodes", "of one update, which is one step of the run"})
+      .number("episodes", &C::episodes, {.least = 1, .most = kMostSequences}, {"episodes", "of one rollout"})
+      .number("minibatch", &C::minibatch, {.least = 1, .most = kMostSequences},
+              {"episodes", "of one update, which is one step of the run"})
       .number("inner_epochs", &C::inner_epochs, kFromOne, {"", "passes over a rollout"})
       .number("clip", &C::clip, kPositive, {"", "of the ratio of probabilities: to 1 - clip ... 1 + clip"})
       .number("value_clip", &C::value_clip, kNotNegative, {"", "of a value's change; 0: none"})
@@ -91,7 +92,7 @@ void add_evaluate(std::vector<Key>& keys) {
       .text("scores", &C::scores, "a path, or empty",
             {"", "JSONL of responses with scores of any judge: win rate from files", kFree})
       .text("opponent_scores", &C::opponent_scores, "a path, or empty",
-            {"", "the other side: the same prompts in the same order", kFree})
+            {"", "the other side: compared on the prompts of both, in any order", kFree})
       .text("output", &C::output, "a path, or empty", {"", "JSONL of the responses, side by side", kFree});
 }
 
@@ -107,7 +108,7 @@ void add_reward(std::vector<Key>& keys) {
       .number("epochs", &C::epochs, kFromOne, {"", "over the comparisons; where run.steps = 0", kFree})
       .choice("normalise", &C::normalise,
               {{"none", Normalise::none}, {"bias", Normalise::bias}, {"gain_and_bias", Normalise::gain_and_bias}},
-              {"", "after the last step: the reference scores 0 on average, and with gain with variance 1"})
+              {"", "after the last step: the reference scores 0 on average, and with gain with variance 1", kFree})
       .text("reference", &C::reference, "paths, ..., or empty", {"", "JSONL of demonstrations to normalise on", kFree});
 }
 

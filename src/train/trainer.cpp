@@ -1,5 +1,8 @@
 #include "train/trainer.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace coxswain {
 
 Trainer::Trainer(Model& model, const BatchConfig& batch, const OptimizerConfig& optimizer)
@@ -19,7 +22,7 @@ void Trainer::visit(Archive& archive) {
 
 // Nothing in here waits for the device but the last of it, whose numbers are there before the update is made.
 StepResult Trainer::step(std::span<const GlobalBatch> parts, double learning_rate) {
-  const Work work = load_work(model_.context().grid, parts, true);
+  Work work = load_work(model_.context().grid, parts, true);
   verdict_.begin_step(work);
   gradients_.begin_step();
   run(work);
@@ -28,7 +31,30 @@ StepResult Trainer::step(std::span<const GlobalBatch> parts, double learning_rat
   optimizer_.step(learning_rate, verdict_.scale());
   StepResult result = verdict_.read(work);
   if (result.updated) optimizer_.count_update();
+  keep_looked_at(work);
   return result;
+}
+
+void Trainer::keep_looked_at(Work& work) {
+  looked_at_.clear();
+  bool first = true;  // of its shard
+  for (Work::Item& item : work.items) {
+    if (first) looked_at_.push_back(std::move(item.tokens));
+    first = item.ends_shard;
+  }
+}
+
+bool Trainer::sound(Evaluator& evaluator) const {
+  if (looked_at_.empty()) return true;
+  const ProcessGrid& grid = model_.context().grid;
+  GlobalBatch batch;
+  batch.micro = looked_at_.front().sequences;
+  batch.size = grid.config().data_shards * batch.micro;
+  batch.load = [&](std::int64_t first, int count) {
+    return looked_at_[static_cast<std::size_t>(first / count - grid.first_data_shard())];
+  };
+  const std::vector<float> outputs = evaluator.outputs(batch);
+  return std::all_of(outputs.begin(), outputs.end(), [](float output) { return std::isfinite(output); });
 }
 
 void Trainer::run(const Work& work) {

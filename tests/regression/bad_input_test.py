@@ -193,6 +193,11 @@ def generate(cases, trained):
 def diverging(cases):
     keys = {"optimizer.learning_rate": 1e30, "optimizer.warmup_steps": 0, "optimizer.clip_norm": 0, "checkpoint.every": 2}
     cases.expect("numbers that diverge", 76, ["finite", "learning_rate"], keys, nowhere=False)
+    for ranks in (1, 2):
+        run = cases.bench.work / f"last_{ranks}"
+        ended = cases.bench.run(DECK, ranks, cases.data | keys | {"run.directory": run, "run.steps": 1})
+        cases.bench.check(ended.code == 76 and "step 1: the weights of the last update" in ended.text and not checkpoints(run),
+                          f"a last step too far on {ranks} ranks: code {ended.code}", ended.text)
     # Step 1 spoils the weights; step 2 finds it, and is neither saved nor called good.
     for ranks in (1, 2):
         run = cases.bench.work / f"skip_{ranks}"

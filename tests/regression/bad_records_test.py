@@ -6,7 +6,7 @@ import json
 import math
 
 from alignment import CHAT, WORDS, comparisons, make_models, must, write_lines
-from jobs import DECKS, Bench, metrics
+from jobs import DECKS, Bench, checkpoints, metrics
 
 GOLDEN = DECKS.parents[1] / "golden"
 OTHER_TOKENIZER = {"data.tokenizer": "gpt2", "data.vocabulary_file": GOLDEN / "gpt2_small_vocabulary.json",
@@ -111,8 +111,8 @@ def models(phases):
     ranked = write_lines(work / "ranked.jsonl", comparisons())
     broken, foreign = work / "broken", work / "foreign"
     step = {"run.steps": 1, "reward.comparisons": ranked, "reward.responses": 4}
-    must(phases.bench, "a step too far", phases.run("reward", step | {
-        "run.directory": broken, "optimizer.learning_rate": 1e30}))
+    phases.expect("a step too far", "reward", step | {  # the checkpoint of step 1 stays
+        "run.directory": broken, "run.steps": 2, "checkpoint.every": 1, "optimizer.learning_rate": 1e30}, 76, ["step 2"])
     must(phases.bench, "other tokens", phases.run("reward", step | OTHER_TOKENIZER | {
         "run.directory": foreign, "run.initialize_from": ""}))
     prompts = write_lines(work / "prompts_good.jsonl", ({"prompt": word} for word in WORDS))
@@ -134,6 +134,14 @@ def models(phases):
         phases.expect("a reward model for a policy", phase, keys | {"run.initialize_from": phases.reward}, 65,
                       ["is a reward model", "[run] initialize_from"])
     phases.bench.case("65 a reward model for a policy")
+    far = {"optimizer.learning_rate": 1e30, "optimizer.warmup_steps": 0}
+    for phase, keys in (("ppo", {"ppo.prompts": prompts} | far), ("sft", {"sft.demonstrations": demonstrations} | far),
+                        ("ppo", {"ppo.prompts": prompts, "ppo.value_learning_rate": 1e30, "optimizer.warmup_steps": 0})):
+        run = work / f"last_{phases.bench.jobs}"
+        phases.expect("a last step too far", phase, keys | {"run.directory": run, "ppo.average_decay": 0}, 76,
+                      ["step 1: the weights of the last update"])
+        phases.bench.check(not checkpoints(run), f"{phase}: a last step too far was saved")
+    phases.bench.case("76 a last step too far, of policy or value model: not saved")
     same_size(phases, prompts)
 
 

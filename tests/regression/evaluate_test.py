@@ -155,7 +155,29 @@ def score_files(bench, keys, gold):
                                 "evaluate.opponent_scores": path})
     bench.check(ended.code == 0 and results(bench.work / "talk")["files"]["win_rate"]["share"] == 0.5,
                 f"prompts of several turns, all ties: code {ended.code}", ended.text)
+    other_prompts(bench, paths)
     return files
+
+
+def other_prompts(bench, paths):
+    """The other side's lines turned round, without the first ten prompts and with one that nobody else has: compared are the
+    common ones, on every grid alike."""
+    ours, theirs = lines_of(paths["ours"]), lines_of(paths["theirs"])
+    path = write_lines(bench.work / "turned.jsonl", [theirs[0] | {"prompt": "nobody's"}] + theirs[:9:-1])
+    for pipeline in (1, 2):
+        run = bench.work / f"turned_{pipeline}"
+        ended = bench.run(DECK, pipeline, {"evaluate.scores": paths["ours"], "evaluate.opponent_scores": path,
+                                           "run.directory": run, "grid.pipeline": pipeline})
+        if not bench.check(ended.code == 0, f"other prompts: code {ended.code}", ended.text):
+            return
+        found = results(run)["files"]
+        bench.check(found == results(bench.work / "turned_1")["files"], f"another grid: {found}")
+        check_rate(bench, "the common prompts", found["win_rate"], *([line["score"] for line in side[10:]] for side in (ours, theirs)))
+        bench.check((found["left_out"], found["opponent_left_out"]) == (10, 1), f"left out: {found}")
+        for words in ("10 responses of [evaluate] scores have no counterpart", f"{paths['ours']}:1,",
+                      "1 responses of [evaluate] opponent_scores", f"{path}:1"):
+            bench.check(ended.text.count(words) == 1, f"'{words}' is not said once", ended.text)
+        bench.case(f"other prompts: {found['win_rate']['trials']} compared")
 
 
 def mistakes(bench, keys, files):
@@ -197,16 +219,15 @@ def mistakes(bench, keys, files):
     good = {"prompt": "a", "response": "b", "score": 1}
     pair = {"evaluate.scores": lines("good.jsonl", [good, good])}
     for what, records, words in (
-            ("other prompts", [good, good | {"prompt": "c"}], ["number 2 differs"]),
-            ("fewer prompts", [good], ["2 and 1 of them"]),
+            ("other prompts", [good | {"prompt": "c"}], ["no prompt of", "\"a\" (", "good.jsonl:1", "\"c\" (", "bad.jsonl:1"]),
             ("a score that is missing", [good, {"prompt": "a"}], ["bad.jsonl:2", "\"score\""]),
             ("scores that are words", [good, good | {"score": "good"}], ["bad.jsonl:2", "\"score\""]),
             ("scores that are not numbers", [good, good | {"score": math.nan}], ["bad.jsonl:2", "no JSON"])):
         expect(f"files of scores: {what}", 65, words, pair | {"evaluate.opponent_scores": lines("bad.jsonl", records)}, base={})
     broken = work / "broken"
-    must(bench, "a reward model's step too far", bench.run(DECKS / "reward.ini", 1, CHAT | {
-        "run.directory": broken, "run.steps": 1, "run.validate_every": 0, "reward.normalise": "none", "reward.responses": 4,
-        "reward.comparisons": work / "comparisons.jsonl", "optimizer.learning_rate": 1e30}))
+    bench.run(DECKS / "reward.ini", 1, CHAT | {  # ends with 76, and the checkpoint of step 1 stays
+        "run.directory": broken, "run.steps": 2, "checkpoint.every": 1, "run.validate_every": 0, "reward.normalise": "none",
+        "reward.responses": 4, "reward.comparisons": work / "comparisons.jsonl", "optimizer.learning_rate": 1e30})
     expect("a broken judge", 76, ["the score is", str(broken)], {"evaluate.reward_model": broken})
 
 

@@ -2,10 +2,11 @@
 """Reward models on several grids: metrics, checkpoints, the report and the scores of a file are equal byte for byte; a run
 that is killed goes on elsewhere as if nothing had been; what a new user may get wrong is one error with its code or a count."""
 import json
+import shutil
 import time
 
 import ranked
-from jobs import DECKS, Bench, Grid, difference, metrics, state, steps_done
+from jobs import DECKS, Bench, Grid, checkpoints, difference, metrics, state, steps_done
 
 DECK = DECKS / "reward.ini"
 GOLDEN = DECKS.parents[1] / "golden"
@@ -97,16 +98,46 @@ def wholes(bench, data):
     bench.case("best of n, gain and bias, one epoch")
 
 
+def equal_scores(bench, data):
+    """A step that is much too long leaves weights with which all texts score alike: no gain stretches that, but the training is
+    kept, and goes on to its end with other demonstrations or with the bias alone."""
+    run = bench.work / "equal"
+    keys = data | {"run.directory": run, "run.steps": 1, "run.validate_every": 0, "optimizer.learning_rate": 1e7,
+                   "optimizer.warmup_steps": 0, "reward.normalise": "gain_and_bias"}
+    two = {"reward.reference": ranked.write(bench.work / "two.jsonl", [{"prompt": "p1", "response": "abcd"},
+                                                                       {"prompt": "p2", "response": "dcbd"}])}
+    for goes_on in (False, True):
+        ended = bench.run(DECK, 1, keys | two)
+        bench.check(ended.code == 65 and len(ended.errors()) == 1 and "all 2 demonstrations of [reward] reference" in ended.text
+                    and str(checkpoints(run)[-1]) in ended.text and ("goes on from step 1 of 1" in ended.text) == goes_on,
+                    f"equal scores: code {ended.code}", ended.text)
+    kept = bench.work / "kept"
+    shutil.copytree(run, kept)
+    unnormalised = state(run)["state"]
+    for name, ranks, other in (("other demonstrations", 2, {"run.directory": kept, "grid.tensor": 2}),
+                               ("the bias alone", 1, two | {"reward.normalise": "bias"})):
+        ended = bench.run(DECK, ranks, keys | other)
+        bench.check(ended.code == 0 and "goes on from step 1 of 1" in ended.text, f"{name}: code {ended.code}", ended.text)
+        bench.check(state(run)["state"] != unnormalised or name != "the bias alone", f"{name}: saved as it was")
+        bench.case(f"equal scores, then {name}: code {ended.code}")
+    ended = bench.run(DECK, 1, keys | {"run.directory": kept, "run.steps": 2} | two)
+    bench.check(ended.code == 65 and "[reward] reference" in ended.text, f"other demonstrations later: code {ended.code}", ended.text)
+
+
 def weights_of_others(bench, data):
     """A reward model begins as a language model, which cannot score; a broken reward model scores nothing."""
     language, broken = bench.work / "language", bench.work / "broken"
     quiet = {"run.validate_every": 0, "reward.validation": "", "run.steps": 1, "reward.normalise": "none"}
-    runs = [("a language model", {"run.phase": "pretrain", "run.directory": language, "data.source": "synthetic"}),
-            ("a reward model from it", {"run.directory": bench.work / "from_it", "run.initialize_from": language}),
-            ("a step too far", {"run.directory": broken, "optimizer.learning_rate": 1e30})]
-    for name, keys in runs:
+    far = {"run.directory": broken, "optimizer.learning_rate": 1e30}
+    runs = [("a language model", 0, {"run.phase": "pretrain", "run.directory": language, "data.source": "synthetic"}),
+            ("a reward model from it", 0, {"run.directory": bench.work / "from_it", "run.initialize_from": language}),
+            ("a last step too far", 76, far), ("a step too far", 76, far | {"run.steps": 2, "checkpoint.every": 1})]
+    for name, code, keys in runs:
         ended = bench.run(DECK, 1, data | quiet | keys)
-        bench.check(ended.code == 0, f"{name}: code {ended.code}", ended.text)
+        bench.check(ended.code == code, f"{name}: code {ended.code}", ended.text)
+        if name == "a last step too far":
+            bench.check("step 1: the weights of the last update" in ended.text and not checkpoints(broken),
+                        f"{name} was saved", ended.text)
     for model, code, words in ((language, 65, "is a language model"), (broken, 76, "the score is")):
         ended, scores = score(bench, model, Grid("1x1x2"), data["reward.reference"])
         bench.check(ended.code == code and words in ended.text and len(ended.errors()) == 1 and not scores,
@@ -159,6 +190,7 @@ def main():
         grids(bench, data, gold)
         restart(bench, data, gold)
         wholes(bench, data)
+        equal_scores(bench, data)
         weights_of_others(bench, data)
         bad_input(bench, data, gold)
     bench.finish()

@@ -160,6 +160,7 @@ TEST_F(CheckpointDamage, ADamagedOneIsReplaced) {
   store.set_say(nullptr);
   CheckpointState state(1, 0, 0);
   ASSERT_EQ(store.restore(state.visitor())->step, 10);
+  EXPECT_EQ(store.newest_before(30), path_ + "/step_00000010") << "20 is no way back";
   state.fill(15);
   store.save(header_of(15), state.visitor());
   EXPECT_EQ(restore_state(path_).step, 15) << "20 is still damaged";

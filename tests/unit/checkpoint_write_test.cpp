@@ -187,6 +187,25 @@ TEST(CheckpointWrite, OldOnesAreRemovedAfterwards) {
   EXPECT_EQ(restore_state(path).difference, "");
 }
 
+// A lower [checkpoint] keep holds from the restart on, once a step has shown that the newest is good.
+TEST(CheckpointWrite, ARestartMayKeepFewer) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("c");
+  save_state(path, 1, 1);
+  save_state(path, 1, 2);
+  const auto world = make_planned_communicator(0, 1);
+  const auto backend = make_cpu_backend();
+  CheckpointStore store(*world, *backend, path, {.every = 1, .keep = 1});
+  CheckpointState state(1, 0, 0);
+  ASSERT_EQ(store.restore(state.visitor())->step, 2);
+  store.prune(2);
+  store.wait();
+  EXPECT_THAT(names_in(path), testing::ElementsAre("latest", "step_00000001", "step_00000002"));
+  store.prune(3);
+  store.wait();
+  EXPECT_THAT(names_in(path), testing::ElementsAre("latest", "step_00000002"));
+}
+
 }  // namespace
 
 }  // namespace coxswain

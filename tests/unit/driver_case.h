@@ -52,12 +52,20 @@ struct MemoryCheckpoints final : Checkpoints {
     if (saved.size() >= most) throw Error(ExitCode::input_output, "the disk is full");
     MemoryArchive archive(false);
     visit(archive);
-    saved[place.step] = archive.integers;
+    under_way = {{place.step, archive.integers}};
+    if (!slow) commit();
     best = place.best;
     waits = 0;
   }
+  void commit() {
+    for (const auto& [step, state] : under_way) saved[step] = state;
+    under_way.clear();
+  }
   void poll() override {}
-  void wait() override { ++waits; }
+  void wait() override {
+    commit();
+    ++waits;
+  }
   // As the store does, with keep = 1.
   void prune(std::int64_t before) override {
     if (saved.empty() || saved.rbegin()->first >= before) return;
@@ -70,11 +78,11 @@ struct MemoryCheckpoints final : Checkpoints {
     return after == saved.begin() ? "" : "step " + std::to_string(std::prev(after)->first);
   }
 
-  std::map<std::int64_t, std::map<std::string, std::int64_t>> saved;
+  std::map<std::int64_t, std::map<std::string, std::int64_t>> saved, under_way;
   std::int64_t best = -1;
-  int waits = 0;  // since the last save
-  bool prunes = false;
-  int during_save = 0;  // a signal
+  int waits = 0;                      // since the last save
+  bool prunes = false, slow = false;  // slow: a save takes until somebody waits for it
+  int during_save = 0;                // a signal
   bool unusable = false, other_deck = false;
   std::size_t most = 100;  // there is no room for more
 };
@@ -118,6 +126,14 @@ struct CountingPhase final : Phase {
   void visit(Archive& archive) override {
     archive.value("counting/step", done);
     archive.value("counting/skipped", skipped);
+    archive.value("counting/concluded", concluded);
+  }
+  bool sound() override { return !unsound; }
+  bool conclude() override {
+    if (concluded != 0) return false;
+    if (last_act_fails != ExitCode::finished) throw Error(last_act_fails, "equal scores");
+    concluded = 1;
+    return true;
   }
   void finish() override { ++finishes; }
 
@@ -125,7 +141,9 @@ struct CountingPhase final : Phase {
   // The update of step broken_at spoils the weights, and the steps up to this one are skipped.
   std::int64_t broken_at = 1000, good_again_after = 1000, skipped = 0, most_skips = 100;
   int loads = 0, begins = 0, runs = 0, finishes = 0, signal = SIGUSR1;
-  bool state = true, curves = true;
+  bool state = true, curves = true, unsound = false;
+  std::int64_t concluded = 0;
+  ExitCode last_act_fails = ExitCode::finished;
   std::string note;
 };
 

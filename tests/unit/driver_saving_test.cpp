@@ -129,6 +129,84 @@ TEST_F(DriverTest, BrokenWeightsNeverReplaceGoodOnes) {
   EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(12));
 }
 
+// No step would tell of them: the phase looks itself, and nothing of them is saved.
+TEST_F(DriverTest, WeightsThatTheLastStepSpoilsAreNotSaved) {
+  checkpoints.prunes = true;
+  for (const std::int64_t every : {3, 4, 0}) {  // 4: the last step has a save of its own
+    options.checkpoint.every = every;
+    directory = folder.file(std::to_string(every));
+    checkpoints.saved.clear();
+    CountingPhase phase(8);
+    phase.unsound = true;
+    try {
+      run(phase, &checkpoints);
+      FAIL() << "finished with broken weights";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::diverged);
+      EXPECT_THAT(error.what(), HasSubstr("step 8: the weights of the last update"));
+      EXPECT_THAT(error.what(), HasSubstr(every == 3   ? "last good checkpoint is step 6"
+                                          : every == 4 ? "last good checkpoint is step 4"
+                                                       : "there is no checkpoint to go back to"));
+    }
+    EXPECT_EQ(phase.concluded, 0);
+    EXPECT_EQ(text("FINISHED"), "");
+    EXPECT_EQ(checkpoints.saved.count(8), 0u);
+  }
+  CountingPhase skipping(6);  // the last steps have told already
+  skipping.unsound = true;
+  skipping.broken_at = 4;
+  directory = folder.file("skipping");
+  checkpoints.saved.clear();
+  EXPECT_EQ(run(skipping, &checkpoints), 0);
+}
+
+TEST_F(DriverTest, TheLastSaveHoldsThePhasesLastAct) {
+  options.checkpoint = {.every = 4, .at_end = false};
+  CountingPhase phase(8);
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(4, 8));
+  EXPECT_EQ(checkpoints.saved[4]["counting/concluded"], 0);
+  EXPECT_EQ(checkpoints.saved[8]["counting/concluded"], 1);
+}
+
+TEST_F(DriverTest, ALastActThatFailsCostsNoTraining) {
+  for (const bool at_end : {true, false}) {
+    options.checkpoint = {.every = 3, .at_end = at_end};
+    directory = folder.file(at_end ? "saves" : "saves_not");
+    checkpoints.saved.clear();
+    CountingPhase phase(8), again(8), mended(8);
+    phase.last_act_fails = again.last_act_fails = ExitCode::data;
+    for (CountingPhase* start : {&phase, &again}) {
+      try {
+        run(*start, &checkpoints);
+        FAIL() << "finished";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ExitCode::data);
+        EXPECT_TRUE(error.everywhere());
+        EXPECT_THAT(error.what(), HasSubstr("after step 8, the last: equal scores\nits weights are saved in step 8"));
+      }
+      EXPECT_EQ(text("FINISHED"), "");
+    }
+    EXPECT_EQ(again.runs, 0);
+    EXPECT_EQ(run(mended, &checkpoints), 0);
+    EXPECT_EQ(mended.runs, 0);
+    EXPECT_EQ(mended.finishes, 1);
+    EXPECT_EQ(checkpoints.saved[8]["counting/concluded"], 1);
+  }
+  CountingPhase diverged(8);
+  diverged.last_act_fails = ExitCode::diverged;
+  directory = folder.file("diverged");
+  checkpoints.saved.clear();
+  try {
+    run(diverged, &checkpoints);
+    FAIL() << "finished";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::diverged);
+    EXPECT_THAT(error.what(), HasSubstr("equal scores\nthe last good checkpoint is step 6"));
+  }
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(3, 6));
+}
+
 TEST_F(DriverTest, KilledInSkipsBeforeTheFirstCheckpointStartsAgain) {
   options.checkpoint.every = 1;
   create_folder(directory);
@@ -153,6 +231,25 @@ TEST_F(DriverTest, OldOnesGoBeforeTheNextIsWritten) {
   checkpoints.most = 2;
   EXPECT_EQ(run(again, &checkpoints), 0);
   EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(7));
+}
+
+// A save that is still being written is known to be good only when the next one has waited for it.
+TEST_F(DriverTest, OldOnesGoBetweenTwoSlowSaves) {
+  options.checkpoint.every = 1;
+  checkpoints.prunes = checkpoints.slow = true;
+  checkpoints.most = 2;
+  CountingPhase phase(5);
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(5));
+}
+
+// And they go as soon as a step shows that the newest is good.
+TEST_F(DriverTest, OldOnesGoWithTheNextGoodStep) {
+  checkpoints.prunes = true;
+  CountingPhase phase(9);
+  phase.diverges_at = 8;
+  EXPECT_EQ(refusal(phase, &checkpoints), ExitCode::diverged);
+  EXPECT_THAT(steps_of(checkpoints), testing::ElementsAre(6));
 }
 
 TEST_F(DriverTest, LostCheckpointsAreNoFreshStart) {

@@ -136,7 +136,10 @@ TEST(KlController, NeverTurnsNegative) {
     }
   }
   config.kl_target = 0;  // fixed
+  config.kl_coefficient = 0;
   EXPECT_NO_THROW(config.check());
+  config.kl_target = 6, config.kl_horizon = 10000;  // of a coefficient that no factor moves
+  EXPECT_THROW(config.check(), Error);
 }
 
 TEST(KlController, GoesOnFromACheckpoint) {

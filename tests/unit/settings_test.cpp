@@ -229,8 +229,23 @@ TEST(Settings, RefusesWhatNoMemoryHolds) {
       "command line: [batch] global = 16000000 is not a multiple of [grid] data = 1 times [batch] micro = 1000000000; "
       "use a smaller [batch] micro");
   EXPECT_EQ(refusal("", 0, {{"batch.micro", "262144"}, {"batch.global", "262144"}}), "accepted");
+  const auto of_reward = [](const char* micro) {
+    return refusal("", 0,
+                   {{"run.phase", "reward"},
+                    {"reward.comparisons", "a.jsonl"},
+                    {"reward.normalise", "none"},
+                    {"reward.responses", "4"},
+                    {"batch.micro", micro},
+                    {"batch.global", micro}});
+  };
+  EXPECT_EQ(of_reward("65536"), "accepted");
+  EXPECT_EQ(of_reward("65537"),
+            "command line: [batch] micro = 65537 makes a micro-batch of more than 16777216 tokens; use 65536 or less");
   EXPECT_EQ(refusal("", 0, {{"batch.global", "16777217"}}),
             "command line: [batch] global = 16777217 is out of range; use 1 to 16777216 (sequences)");
+  EXPECT_EQ(refusal("", 0, {{"generate.slots", "65537"}}),
+            "command line: [generate] slots = 65537 is out of range; use 1 to 65536 (responses)");
+  EXPECT_EQ(refusal("", 0, {{"generate.slots", "65536"}}), "accepted");
   EXPECT_NE(refusal("", 0, {{"ppo.episodes", "16777217"}}), "accepted");
   EXPECT_NE(refusal("", 0, {{"ppo.minibatch", "16777217"}}), "accepted");
 }

@@ -38,6 +38,11 @@ TEST(Bootstrap, IntervalOfAMean) {
   EXPECT_NEAR(interval.high, mean + 0.0283, 0.003);
   EXPECT_EQ(bootstrap_mean(values, {7, 8}).low, interval.low);
   EXPECT_NE(bootstrap_mean(values, {9, 8}).low, interval.low);
+  // Between two means linear: a quarter and three quarters of the way.
+  const Interval all = bootstrap_mean(values, {7, 8}, 2, 1.0), half = bootstrap_mean(values, {7, 8}, 2, 0.5);
+  ASSERT_LT(all.low, all.high);
+  EXPECT_NEAR(half.low, all.low + 0.25 * (all.high - all.low), 1e-15);
+  EXPECT_NEAR(half.high, all.low + 0.75 * (all.high - all.low), 1e-15);
   const std::vector<double> alike = {3, 3};
   EXPECT_EQ(bootstrap_mean(alike, {1, 1}).low, 3);
   EXPECT_EQ(bootstrap_mean(alike, {1, 1}).high, 3);
@@ -90,6 +95,18 @@ TEST(LengthControlledWinRate, IsThePlainOneWhereLengthDoesNotMatterOrDoesNotVary
   // theta's error is 1 / sqrt(n p (1 - p)) then
   const double reach = kNormal95 / std::sqrt(2000 * plain * (1 - plain)), theta = std::log(plain / (1 - plain));
   EXPECT_NEAR(equal.controlled().rate.interval.low, 1 / (1 + std::exp(-theta + reach)), 1e-9);
+}
+
+// Eight prompts; theta and phi by gradient descent in another program, with phi's prior of variance 10.
+TEST(LengthControlledWinRate, IsTheFitOfASmallCase) {
+  const std::vector<double> ours = {3, 1, 2, 5, 2, 4, 1, 6}, theirs = {1, 2, 2, 3, 4, 1, 3, 2};
+  const std::vector<double> our_lengths = {12, 9, 20, 31, 7, 15, 8, 22},
+                            their_lengths = {10, 11, 12, 20, 13, 16, 15, 9};
+  const LengthControlled fit = length_controlled_win_rate(ours, theirs, our_lengths, their_lengths);
+  EXPECT_NEAR(fit.length_effect, 2.3170514884, 1e-8);
+  EXPECT_NEAR(fit.rate.share, 0.5203219619, 1e-9);
+  EXPECT_NEAR(fit.rate.interval.low, 0.1594994176, 1e-9);
+  EXPECT_NEAR(fit.rate.interval.high, 0.8611198879, 1e-9);
 }
 
 TEST(LengthControlledWinRate, StaysFiniteWhereLengthOrOneSideDecidesAll) {
