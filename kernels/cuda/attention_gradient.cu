@@ -4,6 +4,7 @@
 // and no atomics.
 //
 // Orders of summation: dK and dV of a key over the group's query heads, then over query tiles; dQ over key tiles.
+// Floor: 14 d FLOP for each pair of query and key that see each other, outside of tensor cores.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/flash_attention.h"
 
