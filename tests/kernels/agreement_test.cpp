@@ -36,6 +36,11 @@ std::vector<Output> outputs_of(Backend& backend, const std::function<void(Trial&
   return trial.outputs;
 }
 
+// Of all groups.
+std::map<std::string, std::int64_t> calls;
+std::size_t cases_run = 0;
+Worst worst;
+
 // On the tested backend in every order, against the CPU's FP32.
 void compare(Backend& tested, Backend& cpu, const AgreementCase& one, bool narrow) {
   const std::vector<Output> expected = outputs_of(cpu, one.in_float, narrow);
@@ -55,11 +60,6 @@ void compare(Backend& tested, Backend& cpu, const AgreementCase& one, bool narro
     if (::testing::Test::HasFailure()) return;
   }
 }
-
-// Of all groups.
-std::map<std::string, std::int64_t> calls;
-std::size_t cases_run = 0;
-Worst worst;
 
 void run_group(const std::vector<AgreementCase>& cases) {
   const auto tested = make_tested_backend();
