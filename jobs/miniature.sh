@@ -47,7 +47,7 @@ respond() {  # respond NAME MODEL PROMPTS OUTPUT SEED [KEYS ...]: a response to 
 }
 
 # judge NAME MODEL [KEYS ...]: the gold judge's view of the model's responses to the test prompts, several to each: with one the
-# share of its gain that PPO-ptx keeps would be uncertain by 5 points a seed
+# share of its gain that PPO-ptx keeps would be uncertain by 4 points a seed
 judge() {
   local prompts=$task/prompts_test.jsonl
   if [ -f "$runs/$1.gold.txt" ]; then return; fi
