@@ -172,7 +172,8 @@ def other_prompts(bench, paths):
             return
         found = results(run)["files"]
         bench.check(found == results(bench.work / "turned_1")["files"], f"another grid: {found}")
-        check_rate(bench, "the common prompts", found["win_rate"], *([line["score"] for line in side[10:]] for side in (ours, theirs)))
+        check_rate(bench, "the common prompts", found["win_rate"],
+                   *([line["score"] for line in side[10:]] for side in (ours, theirs)))
         bench.check((found["left_out"], found["opponent_left_out"]) == (10, 1), f"left out: {found}")
         for words in ("10 responses of [evaluate] scores have no counterpart", f"{paths['ours']}:1,",
                       "1 responses of [evaluate] opponent_scores", f"{path}:1"):

@@ -121,7 +121,8 @@ def equal_scores(bench, data):
         bench.check(state(run)["state"] != unnormalised or name != "the bias alone", f"{name}: saved as it was")
         bench.case(f"equal scores, then {name}: code {ended.code}")
     ended = bench.run(DECK, 1, keys | {"run.directory": kept, "run.steps": 2} | two)
-    bench.check(ended.code == 65 and "[reward] reference" in ended.text, f"other demonstrations later: code {ended.code}", ended.text)
+    bench.check(ended.code == 65 and "[reward] reference" in ended.text,
+                f"other demonstrations later: code {ended.code}", ended.text)
 
 
 def weights_of_others(bench, data):

@@ -206,6 +206,27 @@ TEST(CheckpointWrite, ARestartMayKeepFewer) {
   EXPECT_THAT(names_in(path), testing::ElementsAre("latest", "step_00000002"));
 }
 
+// Where `latest` could not be moved, what it names stays.
+TEST(CheckpointWrite, NothingGoesAfterAHalfDoneCommit) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("c");
+  save_state(path, 1, 1);
+  const auto world = make_planned_communicator(0, 1);
+  const auto backend = make_cpu_backend();
+  CheckpointStore store(*world, *backend, path, {.every = 1, .keep = 1, .background = false});
+  store.set_say(nullptr);
+  store.set_stage_hook([](const char* stage) {
+    if (std::string(stage) == "folder renamed") throw Error(ExitCode::input_output, "no room");
+  });
+  CheckpointState state(1, 0, 0);
+  state.fill(2);
+  store.save(header_of(2), state.visitor());
+  store.prune(3);
+  store.wait();
+  EXPECT_THAT(names_in(path), testing::ElementsAre("latest", "step_00000001", "step_00000002"));
+  EXPECT_EQ(bytes_of(path + "/latest"), "step_00000001\n");
+}
+
 }  // namespace
 
 }  // namespace coxswain
