@@ -155,8 +155,11 @@ std::optional<std::string> NcclChannel::problem(WatchClock::time_point now, std:
   const ncclResult_t asked = ncclCommGetAsyncError(communicator_, &state);
   forget_finished(now);
   const std::string& name = flights_.empty() ? name_ : flights_.front().name;
-  if (asked == ncclSuccess && state != ncclSuccess && state != ncclInProgress)
-    return fmt::format("NCCL: '{}' failed: {} ({})", name, ncclGetErrorString(state), ncclGetLastError(communicator_));
+  if (asked == ncclSuccess && state != ncclSuccess && state != ncclInProgress) {
+    const char* const more = ncclGetLastError(communicator_);
+    return fmt::format("NCCL: '{}' failed: {}{}{}", name, ncclGetErrorString(state), more && *more ? ": " : "",
+                       more ? more : "");
+  }
   if (flights_.empty() || now - flights_.front().since <= limit) return std::nullopt;
   return late_text(name, limit);
 }
