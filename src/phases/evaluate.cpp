@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "base/error.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
 #include "io/output_file.h"
 #include "phases/policy_sampling.h"
-#include "phases/scored_responses.h"
 #include "rl/best_of_n.h"
 #include "rl/proportion.h"
 #include "rl/win_rate.h"
@@ -44,17 +44,18 @@ Evaluate::Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, B
     : config_(config),
       context_{grid.world(), backend, log},
       reward_grid_(grid.world(), config.reward_grid),
-      policy_(config.model, grid, backend),
       tokenizer_(make_tokenizer(config.data)),
       chat_(config.chat, *tokenizer_),
       prompts_(prompts_of(config, chat_, context_)) {
   try_output(context_.world, config.evaluate.output, "[evaluate] output");
+  plan_tasks();
+  if (config.model.layers == 0) return;
+  policy_.emplace(config.model, grid, backend);
   if (!config.evaluate.reward_model.empty()) judge_.emplace(config.reward_model, reward_grid_, backend);
   if (!config.evaluate.reference.empty()) reference_.emplace(config.model, grid, backend);
   policy_judge_ =
-      std::make_unique<PolicyJudge>(policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
+      std::make_unique<PolicyJudge>(*policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
                                     JudgingConfig{config.batch.micro, config.batch.length, config.generate.slots});
-  plan_tasks();
 }
 
 void Evaluate::plan_tasks() {
@@ -83,7 +84,7 @@ void Evaluate::load(FrozenModel& model, const ModelSource& source) {
 }
 
 void Evaluate::load_policy(const ModelSource& source) {
-  if (loaded_ != std::pair(source.path, source.kind)) load(policy_, source);
+  if (loaded_ != std::pair(source.path, source.kind)) load(*policy_, source);
   loaded_ = {source.path, source.kind};
 }
 
@@ -128,11 +129,11 @@ Evaluate::Metrics Evaluate::measure_perplexity() {
   load_policy(own_policy());
   const ValidationSource text(config_.data, config_.batch.length, config_.model.vocabulary);
   GlobalBatch batch;
-  const int unit = policy_.model().context().grid.config().data_shards * config_.batch.micro;
+  const int unit = policy_->model().context().grid.config().data_shards * config_.batch.micro;
   batch.size = static_cast<int>((text.samples() + unit - 1) / unit * unit);
   batch.micro = config_.batch.micro;
   batch.load = [&](std::int64_t first, int count) { return text.micro_batch(first, count); };
-  const double loss = policy_.terms(batch).front();
+  const double loss = policy_->terms(batch).front();
   results_["perplexity"] = {{"text", config_.data.validation},
                             {"tokens", text.samples() * config_.batch.length},
                             {"loss", loss},
@@ -198,18 +199,33 @@ void Evaluate::note_win_rate(const Rollout& ours, const Rollout& theirs, Metrics
 Evaluate::Metrics Evaluate::compare_files() {
   const EvaluateConfig& wanted = config_.evaluate;
   const auto read = [&](const std::string& path, const char* key) {
-    return read_scored_responses({path, key, config_.data.on_bad_line}, context_.world, context_.log);
+    return read_scored_lines({path, key, config_.data.on_bad_line}, context_.world, context_.log);
   };
-  const ScoredResponses ours = read(wanted.scores, "[evaluate] scores");
-  const ScoredResponses theirs = read(wanted.opponent_scores, "[evaluate] opponent_scores");
-  check_same_prompts(ours, theirs, wanted.scores, wanted.opponent_scores);
-  const WinRates rates = compare(ours, theirs);
+  const ScoredPairs pairs = pair_by_prompt(read(wanted.scores, "[evaluate] scores"),
+                                           read(wanted.opponent_scores, "[evaluate] opponent_scores"));
+  note_pairs(pairs);
+  const WinRates rates = compare(pairs.ours, pairs.theirs);
   results_["files"] = {{"win_rate", json_of(rates.plain)},
                        {"length_controlled_win_rate", json_of(rates.length_controlled.rate)},
-                       {"score", mean(ours.scores)},
-                       {"opponent_score", mean(theirs.scores)}};
+                       {"lengths", pairs.in_tokens ? "tokens" : "bytes"},
+                       {"left_out", {pairs.our_lines_left_out, pairs.their_lines_left_out}},
+                       {"score", mean(pairs.ours.scores)},
+                       {"opponent_score", mean(pairs.theirs.scores)}};
   report_.add(rates);
   return {{"win_rate", rates.plain.share}};
+}
+
+void Evaluate::note_pairs(const ScoredPairs& pairs) const {
+  const EvaluateConfig& wanted = config_.evaluate;
+  if (pairs.ours.scores.empty())
+    throw Error(ExitCode::data, fmt::format("[evaluate] scores = {} and opponent_scores = {} have no prompt in common",
+                                            wanted.scores, wanted.opponent_scores));
+  for (const auto& [left_out, path, other] :
+       {std::tuple(pairs.our_lines_left_out, &wanted.scores, "opponent_scores"),
+        std::tuple(pairs.their_lines_left_out, &wanted.opponent_scores, "scores")})
+    if (left_out > 0)
+      context_.log.info("{}: {} lines left out, to prompts that [evaluate] {} lacks", *path, left_out, other);
+  if (!pairs.in_tokens) context_.log.info("lengths are counted in bytes: not all of these lines tell their tokens");
 }
 
 Evaluate::Metrics Evaluate::measure_best_of_n() {

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
+#include <deque>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -11,17 +14,23 @@ namespace coxswain {
 
 namespace {
 
-double length_of(const nlohmann::json& record) {
+double tokens_of(const nlohmann::json& record) {
   const auto tokens = record.find("tokens");
   if (tokens != record.end() && tokens->is_number()) return tokens->get<double>();
   if (tokens != record.end() && tokens->is_array()) return static_cast<double>(tokens->size());
-  return static_cast<double>(record.value("response", std::string()).size());
+  return -1;
+}
+
+double bytes_of(const nlohmann::json& record) {
+  const auto response = record.find("response");
+  const bool text = response != record.end() && response->is_string();
+  return text ? static_cast<double>(response->get_ref<const std::string&>().size()) : 0;
 }
 
 }  // namespace
 
-ScoredResponses read_scored_responses(const RecordFiles& files, Communicator& world, Log& log) {
-  ScoredResponses responses;
+ScoredLines read_scored_lines(const RecordFiles& files, Communicator& world, Log& log) {
+  ScoredLines lines;
   DropReport dropped;
   read_records(files, world, log, dropped, [&](const nlohmann::json& record, const std::string&) {
     if (!record.is_object() || !record.contains("score") || !record["score"].is_number())
@@ -29,24 +38,41 @@ ScoredResponses read_scored_responses(const RecordFiles& files, Communicator& wo
     const auto prompt = record.find("prompt");
     if (prompt == record.end() || (!prompt->is_string() && !prompt->is_array()))
       throw BadRecord("no text and no array of messages under \"prompt\"");
-    responses.scores.push_back(record["score"].get<double>());
-    responses.lengths.push_back(length_of(record));
-    responses.prompts.push_back(prompt->dump());
+    lines.prompts.push_back(prompt->dump());
+    lines.scores.push_back(record["score"].get<double>());
+    lines.tokens.push_back(tokens_of(record));
+    lines.bytes.push_back(bytes_of(record));
   });
-  if (responses.scores.empty())
+  if (lines.scores.empty())
     throw Error(ExitCode::data, fmt::format("{} = {}: no line with a prompt and a score", files.key, files.paths));
-  return responses;
+  return lines;
 }
 
-void check_same_prompts(const ScoredResponses& ours, const ScoredResponses& theirs, const std::string& our_path,
-                        const std::string& their_path) {
-  if (ours.prompts == theirs.prompts) return;
-  std::size_t i = 0;
-  while (i < ours.prompts.size() && i < theirs.prompts.size() && ours.prompts[i] == theirs.prompts[i]) ++i;
-  throw Error(ExitCode::data,
-              fmt::format("{} and {} must hold the same prompts in the same order: they have {} and {} of them, and "
-                          "number {} differs",
-                          our_path, their_path, ours.prompts.size(), theirs.prompts.size(), i + 1));
+ScoredPairs pair_by_prompt(const ScoredLines& ours, const ScoredLines& theirs) {
+  std::unordered_map<std::string, std::deque<std::size_t>> waiting;
+  for (std::size_t i = 0; i < theirs.prompts.size(); ++i) waiting[theirs.prompts[i]].push_back(i);
+  std::vector<std::pair<std::size_t, std::size_t>> places;
+  for (std::size_t i = 0; i < ours.prompts.size(); ++i) {
+    const auto found = waiting.find(ours.prompts[i]);
+    if (found == waiting.end() || found->second.empty()) continue;
+    places.emplace_back(i, found->second.front());
+    found->second.pop_front();
+  }
+  ScoredPairs pairs;
+  pairs.in_tokens = std::all_of(places.begin(), places.end(), [&](const auto& place) {
+    return ours.tokens[place.first] >= 0 && theirs.tokens[place.second] >= 0;
+  });
+  const auto take = [&](const ScoredLines& lines, std::size_t place, ScoredResponses& side) {
+    side.scores.push_back(lines.scores[place]);
+    side.lengths.push_back(pairs.in_tokens ? lines.tokens[place] : lines.bytes[place]);
+  };
+  for (const auto& [mine, other] : places) {
+    take(ours, mine, pairs.ours);
+    take(theirs, other, pairs.theirs);
+  }
+  pairs.our_lines_left_out = std::ssize(ours.prompts) - std::ssize(places);
+  pairs.their_lines_left_out = std::ssize(theirs.prompts) - std::ssize(places);
+  return pairs;
 }
 
 WinRates compare(const ScoredResponses& ours, const ScoredResponses& theirs) {

@@ -1,6 +1,7 @@
 // Responses with scores, of this program or of any other judge, and how one policy's compare with another's.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,16 +11,27 @@
 namespace coxswain {
 
 struct ScoredResponses {
-  std::vector<double> scores, lengths;  // one a prompt; lengths in tokens where they are known, else in bytes
-  std::vector<std::string> prompts{};   // empty where both sides are known to have the same ones
+  std::vector<double> scores, lengths;  // one a response
+};
+
+// The lines of a file.
+struct ScoredLines {
+  std::vector<std::string> prompts;
+  std::vector<double> scores;
+  std::vector<double> tokens, bytes;  // of the response; tokens: -1 where the line does not tell
 };
 
 // JSONL with `prompt`, `score`, and `tokens` (a number or a list) or `response` for the length. Collective.
-ScoredResponses read_scored_responses(const RecordFiles& files, Communicator& world, Log& log);
+ScoredLines read_scored_lines(const RecordFiles& files, Communicator& world, Log& log);
 
-// Throws Error(data) naming the first prompt that differs.
-void check_same_prompts(const ScoredResponses& ours, const ScoredResponses& theirs, const std::string& our_path,
-                        const std::string& their_path);
+// Responses to the same prompts, in the order of the first file; of a prompt that comes several times the first with
+// the first, the second with the second. Lengths are in tokens where all of these lines tell them, else all in bytes.
+struct ScoredPairs {
+  ScoredResponses ours, theirs;
+  bool in_tokens = false;
+  std::int64_t our_lines_left_out = 0, their_lines_left_out = 0;  // whose prompt the other file lacks
+};
+ScoredPairs pair_by_prompt(const ScoredLines& ours, const ScoredLines& theirs);
 
 struct WinRates {
   Proportion plain;

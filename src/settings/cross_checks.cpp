@@ -121,7 +121,8 @@ void check_evaluate_given(const Settings& settings, const Want& want) {
   const bool files = !evaluate.scores.empty();
   want(files || !evaluate.prompts.empty() || !settings.data.validation.empty(), "[evaluate] prompts",
        "or [data] validation for a perplexity, or [evaluate] scores");
-  want(files || !settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the model");
+  want(!has_model(settings) || !settings.run.initialize_from.empty(), "[run] initialize_from",
+       "the run directory of the model");
   want(files == !evaluate.opponent_scores.empty(), "[evaluate] opponent_scores", "beside scores, and nowhere else");
   want(evaluate.best_of == 0 || !evaluate.reward_model.empty(), "[evaluate] reward_model", "best_of needs a judge");
   want(evaluate.curve.empty() || (!evaluate.reward_model.empty() && !evaluate.reference.empty()),
@@ -299,7 +300,7 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   check_given(settings, deck, mistakes);
   check_entries(settings, mistakes);
   const PhaseRow& phase = phase_row(settings.run.phase);
-  if (!phase.model) return mistakes;
+  if (!has_model(settings)) return mistakes;
   const Placed policy{settings.model, settings.grid, "model", "grid"};
   check_tensor_shards(policy, settings, deck, mistakes);
   check_stages(policy, mistakes);

@@ -149,6 +149,16 @@ def score_files(bench, keys, gold):
         check_rate(bench, "win rate by files", found["win_rate"], ours, theirs)
         bench.check(near(found["score"], sum(ours) / len(ours)), f"mean score {found}")
         bench.case(f"files of scores: win rate {found['win_rate']['share']:.3f}")
+    more = write_lines(bench.work / "more.jsonl", [{"prompt": "another", "response": "a", "score": 1}] + lines_of(paths["theirs"])[1:])
+    ended = bench.run(DECK, 1, files | {"run.directory": bench.work / "more", "evaluate.opponent_scores": more})
+    if bench.check(ended.code == 0 and ended.text.count("1 lines left out") == 2, f"other prompts: {ended.code}", ended.text):
+        found = results(bench.work / "more")["files"]
+        check_rate(bench, "win rate of common prompts", found["win_rate"], ours[1:], theirs[1:])
+    bare = bench.work / "bare.ini"
+    bare.write_text("[run]\nphase = evaluate\n")
+    ended = bench.run(bare, 1, files | {"run.directory": bench.work / "bare"})
+    bench.check(ended.code == 0 and results(bench.work / "bare")["files"] == results(run)["files"],
+                f"a deck without a model: code {ended.code}", ended.text)
     talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     path = write_lines(bench.work / "talk.jsonl", [{"prompt": talk, "response": "d", "score": 1}])
     ended = bench.run(DECK, 1, {"run.directory": bench.work / "talk", "evaluate.scores": path,
@@ -197,8 +207,7 @@ def mistakes(bench, keys, files):
     good = {"prompt": "a", "response": "b", "score": 1}
     pair = {"evaluate.scores": lines("good.jsonl", [good, good])}
     for what, records, words in (
-            ("other prompts", [good, good | {"prompt": "c"}], ["number 2 differs"]),
-            ("fewer prompts", [good], ["2 and 1 of them"]),
+            ("other prompts", [good | {"prompt": "c"}], ["no prompt in common"]),
             ("a score that is missing", [good, {"prompt": "a"}], ["bad.jsonl:2", "\"score\""]),
             ("scores that are words", [good, good | {"score": "good"}], ["bad.jsonl:2", "\"score\""]),
             ("scores that are not numbers", [good, good | {"score": math.nan}], ["bad.jsonl:2", "no JSON"])):
