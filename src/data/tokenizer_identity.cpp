@@ -6,18 +6,17 @@
 
 namespace coxswain {
 
-void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer) {
+void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer, const std::string& whose) {
   const std::string name = "tokenizer/name", hash = "tokenizer/hash";
   TokenizerIdentity stored = tokenizer;
   if (archive.reading() && !(archive.has(name) && archive.has(hash))) return;
   archive.value(name, stored.name);
   archive.value(hash, stored.hash);
   if (!archive.reading() || stored.hash.empty() || tokenizer.hash.empty() || stored.hash == tokenizer.hash) return;
-  throw Error(
-      ExitCode::data,
-      fmt::format("the model has learned the tokens of another tokenizer: {} ({}), and here it is {} ({}); give "
-                  "[data] tokenizer and its files as the model's run had them",
-                  stored.name, stored.hash, tokenizer.name, tokenizer.hash));
+  throw Error(ExitCode::data,
+              fmt::format("{} has learned the tokens of another tokenizer: {} ({}), and here it is {} ({}); give "
+                          "[data] tokenizer and its files as the model's run had them",
+                          whose, stored.name, stored.hash, tokenizer.name, tokenizer.hash));
 }
 
 }  // namespace coxswain

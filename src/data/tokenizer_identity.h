@@ -14,7 +14,7 @@ struct TokenizerIdentity {
 
 // Every phase that trains or loads a model shows it, with its own state and with another run's weights alike. Throws
 // Error(data) with both names where a model of one tokenizer meets the tokens of another. A checkpoint without the
-// names (of a phase that has none) is accepted, and so are tokens without text.
-void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer);
+// names (of a phase that has none) is accepted, and so are tokens without text. `whose`: for the message.
+void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer, const std::string& whose = "the model");
 
 }  // namespace coxswain

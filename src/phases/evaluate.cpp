@@ -78,7 +78,7 @@ void Evaluate::load_frozen() {
 
 void Evaluate::load(FrozenModel& model, const ModelSource& source) {
   load_model(source, context_, [&](Archive& archive) {
-    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()}, named(source));
     model.load(archive);
   });
 }

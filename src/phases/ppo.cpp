@@ -67,7 +67,7 @@ void Ppo::begin() {
 // All of them learned the tokens of the prompts' tokenizer.
 std::string Ppo::load(const ModelSource& source, Load which) {
   return load_model(source, context_, [&](Archive& archive) {
-    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()}, named(source));
     (models_.*which)(archive);
   });
 }

@@ -150,7 +150,8 @@ def same_size(phases, prompts):
     for phase, keys in (("ppo", {"ppo.reward_model": work / "foreign", "ppo.prompts": prompts}),
                         ("evaluate", {"evaluate.reward_model": work / "foreign", "evaluate.prompts": prompts})):
         phases.expect("a reward model of a tokenizer of the same size", phase,
-                      other | keys | {"run.initialize_from": policy}, 65, ["another tokenizer"])
+                      other | keys | {"run.initialize_from": policy}, 65,
+                      ["another tokenizer", f"[{phase}] reward_model = "])
     phases.bench.case("65 a reward model of another tokenizer with as many tokens")
 
 
