@@ -104,7 +104,9 @@ void Driver::resume(Phase& phase) {
                       .facts = options_.facts,
                       .deck = options_.deck};
     const std::string session = options_.session.empty() ? time_text() : time_text() + ", " + options_.session;
-    record_ = std::make_unique<RunRecord>(std::move(facts), phase.step(), session, *log_);
+    // What is done anew loses nothing that anybody counts on.
+    const LogLevel level = phase.has_state() ? LogLevel::warning : LogLevel::detail;
+    record_ = std::make_unique<RunRecord>(std::move(facts), phase.step(), session, *log_, level);
     console_ = std::make_unique<Console>(*log_, phase.total_steps(), options_.run.log_every, phase.has_curves());
   });
 }
@@ -222,8 +224,9 @@ int Driver::stop(Phase& phase, std::int64_t reason) {
                  why, phase.step(), phase.total_steps(), static_cast<int>(ExitCode::requeue));
       return static_cast<int>(ExitCode::requeue);
     }
-    log_->info("{}: stopped after step {} of {}; the deck wants no checkpoints, so nothing is saved", why, phase.step(),
-               phase.total_steps());
+    log_->info("{}: stopped after step {} of {}; {}, so nothing is saved", why, phase.step(), phase.total_steps(),
+               phase.has_state() ? "the deck wants no checkpoints"
+                                 : fmt::format("phase {} is done in one go, from its start each time", phase.name()));
     return static_cast<int>(ExitCode::no_checkpoint);
   }
   log_->info("{}: saving step {} of {}, then stopping", why, phase.step(), phase.total_steps());

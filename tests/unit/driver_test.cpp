@@ -102,6 +102,14 @@ TEST_F(DriverTest, WithoutCheckpointsASignalSavesNothingAndSaysSo) {
   EXPECT_THAT(console.str(), HasSubstr("nothing is saved"));
 }
 
+TEST_F(DriverTest, AStoppedPhaseWithoutStateDoesNotBlameTheDeck) {
+  CountingPhase phase(8);
+  phase.state = false;
+  phase.signal_at = 2;
+  EXPECT_EQ(run(phase, &checkpoints), 66);
+  EXPECT_THAT(console.str(), HasSubstr("phase counting is done in one go, from its start each time"));
+}
+
 TEST_F(DriverTest, APhaseWithoutStateRunsEachTime) {
   for (int start = 0; start < 2; ++start) {
     CountingPhase phase(3);
