@@ -19,4 +19,11 @@ void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer, const
                           whose, stored.name, stored.hash, tokenizer.name, tokenizer.hash));
 }
 
+void require_same_tokens(const TextIdentity& text, const std::string& hash, const std::string& whose) {
+  if (text.tokenizer_hash.empty() || hash.empty() || text.tokenizer_hash == hash) return;
+  throw Error(ExitCode::data,
+              fmt::format("{} = {} was made by another tokenizer than {}: tokenize it with the same one", text.key,
+                          text.path, whose));
+}
+
 }  // namespace coxswain

@@ -17,4 +17,12 @@ struct TokenizerIdentity {
 // names (of a phase that has none) is accepted, and so are tokens without text. `whose`: for the message.
 void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer, const std::string& whose = "the model");
 
+// Token files say which tokenizer made them. Throws Error(data) where text under `key` has other tokens than `whose`,
+// such as "[data] tokenizer = gpt2, which reads the prompts"; an empty hash on either side fits all.
+struct TextIdentity {
+  const char* key;
+  std::string path, tokenizer_hash;
+};
+void require_same_tokens(const TextIdentity& text, const std::string& hash, const std::string& whose);
+
 }  // namespace coxswain

@@ -126,8 +126,10 @@ Rollout Evaluate::judged(const ModelSource& policy, int samples) {
 }
 
 Evaluate::Metrics Evaluate::measure_perplexity() {
-  load_policy(own_policy());
   const ValidationSource text(config_.data, config_.batch.length, config_.model.vocabulary);
+  require_same_tokens({"[data] validation", config_.data.validation, text.tokenizer_hash()}, tokenizer_->hash(),
+                      fmt::format("[data] tokenizer = {}, the model's", tokenizer_->name()));
+  load_policy(own_policy());
   GlobalBatch batch;
   const int unit = policy_->model().context().grid.config().data_shards * config_.batch.micro;
   batch.size = static_cast<int>((text.samples() + unit - 1) / unit * unit);
