@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "io/append_file.h"
+#include "io/checkpoint_folder.h"
 
 namespace coxswain {
 
@@ -34,6 +35,15 @@ void refuse_lost_checkpoints(const std::string& directory, const DriverOptions& 
                   directory, done));
 }
 
+// What a phase without checkpoints notes of its steps would take the place of what the run there has noted.
+void refuse_run_of_others(const Phase& phase, const std::string& directory) {
+  if (phase.has_state() || CheckpointFolder(directory + "/checkpoints").steps().empty()) return;
+  throw Error(ExitCode::usage,
+              fmt::format("[run] directory = {} holds the checkpoints of a training, whose metrics and report phase {} "
+                          "would overwrite; choose another folder",
+                          directory, phase.name()));
+}
+
 }  // namespace
 
 Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints* checkpoints)
@@ -46,6 +56,7 @@ Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints
 int Driver::run(Phase& phase) {
   if (!phase.has_state()) checkpoints_ = nullptr;
   on_first_rank("open the run directory", [&] {
+    refuse_run_of_others(phase, options_.run.directory);
     create_folder(options_.run.directory);
     log_->open(options_.run.directory + "/log.txt");
     log_->detail("start of {}: {}", phase.name(), options_.session);
