@@ -149,7 +149,8 @@ def score_files(bench, keys, gold):
         check_rate(bench, "win rate by files", found["win_rate"], ours, theirs)
         bench.check(near(found["score"], sum(ours) / len(ours)), f"mean score {found}")
         bench.case(f"files of scores: win rate {found['win_rate']['share']:.3f}")
-    more = write_lines(bench.work / "more.jsonl", [{"prompt": "another", "response": "a", "score": 1}] + lines_of(paths["theirs"])[1:])
+    another = {"prompt": "another", "response": "a", "score": 1}
+    more = write_lines(bench.work / "more.jsonl", [another] + lines_of(paths["theirs"])[1:])
     ended = bench.run(DECK, 1, files | {"run.directory": bench.work / "more", "evaluate.opponent_scores": more})
     if bench.check(ended.code == 0 and ended.text.count("1 lines left out") == 2, f"other prompts: {ended.code}", ended.text):
         found = results(bench.work / "more")["files"]
