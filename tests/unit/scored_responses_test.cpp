@@ -51,12 +51,18 @@ TEST_F(ScoredResponsesTest, PromptsThatOneSideLacksAreLeftOut) {
 }
 
 TEST_F(ScoredResponsesTest, LengthsOfBothSidesHaveOneUnit) {
-  const ScoredLines ours = read(R"({"prompt": "a", "score": 1, "tokens": 2, "response": "long text"})");
-  const ScoredLines theirs = read(R"({"prompt": "a", "score": 1, "response": "long text too"})");
+  const ScoredLines ours = read(
+      R"({"prompt": "a", "score": 1, "tokens": 2, "response": "long text"}
+{"prompt": "b", "score": 1, "tokens": 1, "response": "b"}
+)");
+  const ScoredLines theirs = read(
+      R"({"prompt": "a", "score": 1, "response": "long text too"}
+{"prompt": "b", "score": 1, "tokens": 1, "response": "bb"}
+)");
   const ScoredPairs pairs = pair_by_prompt(ours, theirs);
   EXPECT_FALSE(pairs.in_tokens);
-  EXPECT_THAT(pairs.ours.lengths, ElementsAre(9));
-  EXPECT_THAT(pairs.theirs.lengths, ElementsAre(13));
+  EXPECT_THAT(pairs.ours.lengths, ElementsAre(9, 1));
+  EXPECT_THAT(pairs.theirs.lengths, ElementsAre(13, 2));
 }
 
 }  // namespace
