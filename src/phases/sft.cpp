@@ -91,10 +91,13 @@ Sft::Sft(const SftPhaseConfig& config, const ProcessGrid& grid, Backend& backend
 void Sft::load_frozen() {
   if (!response_scores_) return;
   const ModelSource source{config_.sft.reward_model, "[sft] reward_model", "reward model", HeadKind::scalar};
-  reward_state_ = load_model(source, load_context(), [&](Archive& archive) {
-    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()}, named(source));
-    response_scores_->load(archive);
-  });
+  reward_state_ = load_model(source, load_context(), [this](Archive& archive) { load_reward_model(archive); });
+}
+
+void Sft::load_reward_model(Archive& archive) {
+  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()},
+                  fmt::format("[sft] reward_model = {}", config_.sft.reward_model));
+  response_scores_->load(archive);
 }
 
 void Sft::begin() {

@@ -48,6 +48,7 @@ class Sft final : public Phase {
   std::int64_t best_step() const override { return best_step_; }
   std::string summary() const override;
   void visit(Archive& archive) override;
+  void load_reward_model(Archive& archive);
   std::vector<std::string> describe();  // what it trains on, for the log
 
  private:
