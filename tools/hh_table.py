@@ -9,10 +9,11 @@ import sys
 NORMAL_95 = 1.959963984540054
 
 
-def numbers(run, name):
-    """Of the steps that have it, for a message."""
+def validation_loss(run, pick):
+    """Of the steps that were validated; a run of fewer steps than that has none."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line[name] for line in lines if name in line] or [float("nan")]
+    found = [line["validation_loss"] for line in lines if "validation_loss" in line]
+    return f"{pick(found):.2f} nats a token" if found else "not measured in so few steps"
 
 
 def report_of(path):
@@ -58,8 +59,8 @@ def main(folder):
                   f"{pairs['shortened_prompts']} of their prompts lost their oldest turns"),
         ("demonstrations", f"{demonstrations['kept']['train']['records']} of {demonstrations['records']}, and chosen "
                            "responses"),
-        ("pretrain", f"loss on held-out instructions {numbers(runs / 'pretrain', 'validation_loss')[-1]:.2f} nats a token"),
-        ("sft", f"loss of held-out chosen responses {min(numbers(runs / 'sft', 'validation_loss')):.2f} nats a token"),
+        ("pretrain", f"loss on held-out instructions {validation_loss(runs / 'pretrain', lambda found: found[-1])}"),
+        ("sft", f"loss of held-out chosen responses {validation_loss(runs / 'sft', min)}"),
         ("reward models", accuracy(runs)),
         ("before PPO", policy(found["opponent"])),
         ("after PPO", f"{policy(found['policy'])}, KL {found['policy']['kl']:.2f} nats"),

@@ -57,6 +57,7 @@ class ValidationSource {
   ValidationSource(const DataConfig& config, int length, int vocabulary);  // config.validation
 
   std::int64_t samples() const { return dataset_.windows(); }
+  std::string tokenizer_hash() const { return dataset_.file().header().tokenizer_hash; }
   // Samples beyond the last are padding: weight 0.
   MicroBatch micro_batch(std::int64_t first_sample, int count) const;
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/text.h"
 #include "data/json_lines.h"
@@ -87,6 +88,14 @@ Conversation prompt_of(const json& line, const std::string& key) {
   return turns;
 }
 
+// Of a response beside its prompt. Behind a transcript, which ends with "Assistant:", white space is part of the form.
+std::string beside_prompt(const json& line, const std::string& response) {
+  const auto prompt = line.find("prompt");
+  const bool transcript =
+      prompt != line.end() && prompt->is_string() && is_transcript(prompt->get_ref<const std::string&>());
+  return transcript ? trim(response) : response;
+}
+
 void require_prompt(const Conversation& prompt) {
   if (prompt.empty() || prompt.back().role != Role::user)
     throw UnusableRecord("a prompt that ends with no user's turn");
@@ -137,7 +146,8 @@ std::vector<Record> demonstration_records(const json& line) {
   if (has(line, "instruction")) return instruction_records(line);
   Record record;
   record.prompt = prompt_of(line, "prompt");
-  record.responses = {response_text(text(line, line.contains("completion") ? "completion" : "response"))};
+  const char* key = line.contains("completion") ? "completion" : "response";
+  record.responses = {response_text(beside_prompt(line, text(line, key)))};
   return {record};
 }
 
@@ -195,7 +205,9 @@ Record ranked_record(const json& line) {
   record.prompt = prompt_of(line, "prompt");
   const json& responses = field(line, "responses");
   if (!responses.is_array()) wrong_type("responses", responses, "an array of strings");
-  for (const json& response : responses) record.responses.push_back(text_of(response, "responses"));
+  for (const json& response : responses) {
+    record.responses.push_back(beside_prompt(line, text_of(response, "responses")));
+  }
   if (has(line, "ranks")) {
     record.ranks = given_ranks(line);
   } else if (has(line, "scores")) {
@@ -222,12 +234,27 @@ Conversation whole_of(const json& line, const std::string& key) {
   return parse_transcript(words);
 }
 
+// A response that stands apart from its prompt, as a text or as the only message; nothing where it is a whole
+// conversation.
+std::optional<std::string> lone_response(const json& line, const std::string& key) {
+  const json& value = field(line, key);
+  if (value.is_array()) {
+    const Conversation turns = messages_of(value, key);
+    if (turns.size() == 1 && turns.front().role == Role::assistant) return turns.front().text;
+    return std::nullopt;
+  }
+  const std::string words = text_of(value, key);
+  if (is_transcript(words)) return std::nullopt;
+  return beside_prompt(line, words);
+}
+
 Record pair_record(const json& line) {
   Record record;
-  const bool apart = has(line, "prompt") && field(line, "chosen").is_string() && !is_transcript(text(line, "chosen"));
-  if (apart) {
+  const auto chosen_alone = has(line, "prompt") ? lone_response(line, "chosen") : std::nullopt;
+  if (chosen_alone) {
     record.prompt = prompt_of(line, "prompt");
-    record.responses = {text(line, "chosen"), text(line, "rejected")};
+    const auto rejected_alone = lone_response(line, "rejected");
+    record.responses = {*chosen_alone, rejected_alone ? *rejected_alone : text(line, "rejected")};
   } else {
     Record chosen = from_whole(whole_of(line, "chosen"), Learned::last_response);
     Record rejected = from_whole(whole_of(line, "rejected"), Learned::last_response);
@@ -252,6 +279,8 @@ std::vector<Record> own_records(const json& line, RecordKind kind) {
 }
 
 void become(RecordKind wanted, RecordKind own, Record& record) {
+  if (wanted == RecordKind::comparisons && own == wanted && record.responses.empty())
+    throw UnusableRecord("comparison without responses");
   if (wanted == own) return;
   if (wanted == RecordKind::prompts) {
     record.responses.clear();

@@ -14,7 +14,15 @@ struct TokenizerIdentity {
 
 // Every phase that trains or loads a model shows it, with its own state and with another run's weights alike. Throws
 // Error(data) with both names where a model of one tokenizer meets the tokens of another. A checkpoint without the
-// names (of a phase that has none) is accepted, and so are tokens without text.
-void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer);
+// names (of a phase that has none) is accepted, and so are tokens without text. `whose`: for the message.
+void visit_tokenizer(Archive& archive, const TokenizerIdentity& tokenizer, const std::string& whose = "the model");
+
+// Token files say which tokenizer made them. Throws Error(data) where text under `key` has other tokens than `whose`,
+// such as "[data] tokenizer = gpt2, which reads the prompts"; an empty hash on either side fits all.
+struct TextIdentity {
+  const char* key;
+  std::string path, tokenizer_hash;
+};
+void require_same_tokens(const TextIdentity& text, const std::string& hash, const std::string& whose);
 
 }  // namespace coxswain

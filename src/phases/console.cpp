@@ -12,7 +12,7 @@ namespace {
 constexpr int kLinesAHeader = 25;
 constexpr std::size_t kMostColumns = 4;
 constexpr std::size_t kNarrowest = 10;
-constexpr double kMeanMemory = 0.9;
+constexpr double kMeanMemory = 0.97;         // some thirty steps: a few rollouts of PPO with their updates
 constexpr const char* kRare = "validation";  // values of some steps only stand behind the columns
 
 std::string spoken(std::string name) {
@@ -80,9 +80,12 @@ std::string Console::extras(const StepReport& report) const {
 void Console::step(const StepReport& report, const StepTiming& timing, double elapsed) {
   const bool first = !chosen_;
   if (first) choose_columns(report, timing);
-  // The first step pays for first touches and caches; the mean forgets it soon.
-  step_seconds_ = first ? timing.seconds : kMeanMemory * step_seconds_ + (1 - kMeanMemory) * timing.seconds;
-  const double left = static_cast<double>(std::max<std::int64_t>(0, total_steps_ - timing.step)) * step_seconds_;
+  // From row to row, so that saves count too.
+  latest_seconds_ = kMeanMemory * latest_seconds_ + (first ? timing.seconds : elapsed - elapsed_);
+  latest_steps_ = kMeanMemory * latest_steps_ + 1;
+  elapsed_ = elapsed;
+  const auto steps_left = static_cast<double>(std::max<std::int64_t>(0, total_steps_ - timing.step));
+  const double left = steps_left * latest_seconds_ / latest_steps_;
   seconds_ += timing.seconds;
   tokens_ += static_cast<double>(report.tokens);
   share_seconds_ += timing.gemm_share * timing.seconds;

@@ -40,7 +40,8 @@ class Console {
   int lines_ = 0;
   // Sums since the last line: what a line says of speed is true of all steps up to it.
   double seconds_ = 0, tokens_ = 0, share_seconds_ = 0;
-  double step_seconds_ = 0;  // running mean
+  double latest_seconds_ = 0, latest_steps_ = 0;  // sums that forget; their ratio is the time of a step
+  double elapsed_ = 0;                            // at the last step
 };
 
 std::string metric_text(double value);  // 5.2134, 1.234e-05, nan

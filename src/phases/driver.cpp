@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "io/append_file.h"
+#include "io/checkpoint_folder.h"
 
 namespace coxswain {
 
@@ -34,6 +35,15 @@ void refuse_lost_checkpoints(const std::string& directory, const DriverOptions& 
                   directory, done));
 }
 
+// What a phase without checkpoints notes of its steps would take the place of what the run there has noted.
+void refuse_run_of_others(const Phase& phase, const std::string& directory) {
+  if (phase.has_state() || CheckpointFolder(directory + "/checkpoints").steps().empty()) return;
+  throw Error(ExitCode::usage,
+              fmt::format("[run] directory = {} holds the checkpoints of a training, whose metrics and report phase {} "
+                          "would overwrite; choose another folder",
+                          directory, phase.name()));
+}
+
 }  // namespace
 
 Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints* checkpoints)
@@ -46,6 +56,7 @@ Driver::Driver(DriverOptions options, Communicator& world, Log& log, Checkpoints
 int Driver::run(Phase& phase) {
   if (!phase.has_state()) checkpoints_ = nullptr;
   on_first_rank("open the run directory", [&] {
+    refuse_run_of_others(phase, options_.run.directory);
     create_folder(options_.run.directory);
     log_->open(options_.run.directory + "/log.txt");
     log_->detail("start of {}: {}", phase.name(), options_.session);
@@ -104,7 +115,9 @@ void Driver::resume(Phase& phase) {
                       .facts = options_.facts,
                       .deck = options_.deck};
     const std::string session = options_.session.empty() ? time_text() : time_text() + ", " + options_.session;
-    record_ = std::make_unique<RunRecord>(std::move(facts), phase.step(), session, *log_);
+    // What is done anew loses nothing that anybody counts on.
+    const LogLevel level = phase.has_state() ? LogLevel::warning : LogLevel::detail;
+    record_ = std::make_unique<RunRecord>(std::move(facts), phase.step(), session, *log_, level);
     console_ = std::make_unique<Console>(*log_, phase.total_steps(), options_.run.log_every, phase.has_curves());
   });
 }
@@ -230,8 +243,9 @@ int Driver::stop(Phase& phase, std::int64_t reason) {
                  why, phase.step(), phase.total_steps(), static_cast<int>(ExitCode::requeue));
       return static_cast<int>(ExitCode::requeue);
     }
-    log_->info("{}: stopped after step {} of {}; the deck wants no checkpoints, so nothing is saved", why, phase.step(),
-               phase.total_steps());
+    log_->info("{}: stopped after step {} of {}; {}, so nothing is saved", why, phase.step(), phase.total_steps(),
+               phase.has_state() ? "the deck wants no checkpoints"
+                                 : fmt::format("phase {} is done in one go, from its start each time", phase.name()));
     return static_cast<int>(ExitCode::no_checkpoint);
   }
   log_->info("{}: saving step {} of {}, then stopping", why, phase.step(), phase.total_steps());

@@ -9,7 +9,6 @@
 #include "io/append_file.h"
 #include "io/output_file.h"
 #include "phases/policy_sampling.h"
-#include "phases/scored_responses.h"
 #include "rl/best_of_n.h"
 #include "rl/proportion.h"
 #include "rl/win_rate.h"
@@ -44,17 +43,18 @@ Evaluate::Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, B
     : config_(config),
       context_{grid.world(), backend, log},
       reward_grid_(grid.world(), config.reward_grid),
-      policy_(config.model, grid, backend),
       tokenizer_(make_tokenizer(config.data)),
       chat_(config.chat, *tokenizer_),
       prompts_(prompts_of(config, chat_, context_)) {
   try_output(context_.world, config.evaluate.output, "[evaluate] output");
+  plan_tasks();
+  if (config.model.layers == 0) return;
+  policy_.emplace(config.model, grid, backend);
   if (!config.evaluate.reward_model.empty()) judge_.emplace(config.reward_model, reward_grid_, backend);
   if (!config.evaluate.reference.empty()) reference_.emplace(config.model, grid, backend);
   policy_judge_ =
-      std::make_unique<PolicyJudge>(policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
+      std::make_unique<PolicyJudge>(*policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
                                     JudgingConfig{config.batch.micro, config.batch.length, config.generate.slots});
-  plan_tasks();
 }
 
 void Evaluate::plan_tasks() {
@@ -77,13 +77,13 @@ void Evaluate::load_frozen() {
 
 void Evaluate::load(FrozenModel& model, const ModelSource& source) {
   load_model(source, context_, [&](Archive& archive) {
-    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()}, named(source));
     model.load(archive);
   });
 }
 
 void Evaluate::load_policy(const ModelSource& source) {
-  if (loaded_ != std::pair(source.path, source.kind)) load(policy_, source);
+  if (loaded_ != std::pair(source.path, source.kind)) load(*policy_, source);
   loaded_ = {source.path, source.kind};
 }
 
@@ -125,14 +125,16 @@ Rollout Evaluate::judged(const ModelSource& policy, int samples) {
 }
 
 Evaluate::Metrics Evaluate::measure_perplexity() {
-  load_policy(own_policy());
   const ValidationSource text(config_.data, config_.batch.length, config_.model.vocabulary);
+  require_same_tokens({"[data] validation", config_.data.validation, text.tokenizer_hash()}, tokenizer_->hash(),
+                      fmt::format("[data] tokenizer = {}, the model's", tokenizer_->name()));
+  load_policy(own_policy());
   GlobalBatch batch;
-  const int unit = policy_.model().context().grid.config().data_shards * config_.batch.micro;
+  const int unit = policy_->model().context().grid.config().data_shards * config_.batch.micro;
   batch.size = static_cast<int>((text.samples() + unit - 1) / unit * unit);
   batch.micro = config_.batch.micro;
   batch.load = [&](std::int64_t first, int count) { return text.micro_batch(first, count); };
-  const double loss = policy_.terms(batch).front();
+  const double loss = policy_->terms(batch).front();
   results_["perplexity"] = {{"text", config_.data.validation},
                             {"tokens", text.samples() * config_.batch.length},
                             {"loss", loss},
@@ -198,26 +200,31 @@ void Evaluate::note_win_rate(const Rollout& ours, const Rollout& theirs, Metrics
 Evaluate::Metrics Evaluate::compare_files() {
   const EvaluateConfig& wanted = config_.evaluate;
   const auto read = [&](const std::string& path, const char* key) {
-    return read_scored_responses({path, key, config_.data.on_bad_line}, context_.world, context_.log);
+    return read_scored_lines({path, key, config_.data.on_bad_line}, context_.world, context_.log);
   };
   const PairedResponses pairs =
       pair_up(read(wanted.scores, "[evaluate] scores"), read(wanted.opponent_scores, "[evaluate] opponent_scores"),
               wanted.scores, wanted.opponent_scores);
-  const auto say_left_out = [&](const char* key, const DropReport& left_out) {
-    if (left_out.total() == 0) return;
-    context_.log.info("{} responses of [evaluate] {} have no counterpart and are left out:\n{}", left_out.total(), key,
-                      left_out.str());
-    report_.add("left out", fmt::format("{} responses of {}: no counterpart", left_out.total(), key));
-  };
   const WinRates rates = compare(pairs.ours, pairs.theirs);
-  results_["files"] = {
-      {"win_rate", json_of(rates.plain)},   {"length_controlled_win_rate", json_of(rates.length_controlled.rate)},
-      {"score", mean(pairs.ours.scores)},   {"opponent_score", mean(pairs.theirs.scores)},
-      {"left_out", pairs.left_out.total()}, {"opponent_left_out", pairs.their_left_out.total()}};
+  results_["files"] = {{"win_rate", json_of(rates.plain)},
+                       {"length_controlled_win_rate", json_of(rates.length_controlled.rate)},
+                       {"score", mean(pairs.ours.scores)},
+                       {"opponent_score", mean(pairs.theirs.scores)},
+                       {"left_out", pairs.left_out.total()},
+                       {"opponent_left_out", pairs.their_left_out.total()},
+                       {"lengths", pairs.in_tokens ? "tokens" : "bytes"}};
   report_.add(rates);
-  say_left_out("scores", pairs.left_out);
-  say_left_out("opponent_scores", pairs.their_left_out);
+  note_left_out("scores", pairs.left_out);
+  note_left_out("opponent_scores", pairs.their_left_out);
+  if (!pairs.in_tokens) context_.log.info("lengths are counted in bytes: not all of these lines tell their tokens");
   return {{"win_rate", rates.plain.share}};
+}
+
+void Evaluate::note_left_out(const char* key, const DropReport& left_out) {
+  if (left_out.total() == 0) return;
+  context_.log.info("{} responses of [evaluate] {} have no counterpart and are left out:\n{}", left_out.total(), key,
+                    left_out.str());
+  report_.add("left out", fmt::format("{} responses of {}: no counterpart", left_out.total(), key));
 }
 
 Evaluate::Metrics Evaluate::measure_best_of_n() {

@@ -18,11 +18,13 @@
 #include "phases/evaluation_report.h"
 #include "phases/load_checkpoint.h"
 #include "phases/phase.h"
+#include "phases/scored_responses.h"
 #include "rl/policy_judge.h"
 #include "train/config.h"
 
 namespace coxswain {
 
+// A model without layers: files of scores alone.
 struct EvaluatePhaseConfig {
   RunConfig run;
   EvaluateConfig evaluate;
@@ -69,14 +71,14 @@ class Evaluate final : public Phase {
   Metrics compare_files();
   Metrics measure_best_of_n();
   Metrics add_to_curve(const std::string& path);
+  void note_left_out(const char* key, const DropReport& left_out);
   void note_win_rate(const Rollout& ours, const Rollout& theirs, Metrics& metrics);
   void write_samples(const Rollout& ours, const Rollout* theirs) const;
 
   EvaluatePhaseConfig config_;
   LoadContext context_;
   ProcessGrid reward_grid_;
-  FrozenModel policy_;
-  std::optional<FrozenModel> judge_, reference_;
+  std::optional<FrozenModel> policy_, judge_, reference_;
   std::unique_ptr<Tokenizer> tokenizer_;
   ChatFormat chat_;
   Prompts prompts_;

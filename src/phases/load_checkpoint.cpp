@@ -15,11 +15,13 @@ void require_head(const ModelSource& source, const Archive& archive) {
   const bool scores = archive.has(std::string("model/") + kScoreWeight);
   if (!source.head || scores == (*source.head == HeadKind::scalar)) return;
   const char *reward = "reward model", *language = "language model";
-  throw Error(ExitCode::data, fmt::format("{} = {} is a {}; the run directory of a {} is needed", source.key,
-                                          source.path, scores ? reward : language, scores ? language : reward));
+  throw Error(ExitCode::data, fmt::format("{} is a {}; the run directory of a {} is needed", named(source),
+                                          scores ? reward : language, scores ? language : reward));
 }
 
 }  // namespace
+
+std::string named(const ModelSource& source) { return fmt::format("{} = {}", source.key, source.path); }
 
 ModelSource initial_weights(const RunConfig& run, std::optional<HeadKind> head, const char* what) {
   return {run.initialize_from, "[run] initialize_from", what, head, run.initialize_weights};

@@ -25,6 +25,9 @@ struct ModelSource {
   WeightsKind kind = WeightsKind::model;
 };
 
+// "[ppo] reward_model = runs/reward"
+std::string named(const ModelSource& source);
+
 // What a run begins with.
 ModelSource initial_weights(const RunConfig& run, std::optional<HeadKind> head, const char* what = "weights");
 

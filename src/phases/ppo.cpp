@@ -27,9 +27,12 @@ Prompts prompts_of(const PpoPhaseConfig& config, const ChatFormat& chat, Communi
   return read_prompts({files, chat, world, log, longest_prompt(config)});
 }
 
-std::optional<BatchSource> text_of(const PpoPhaseConfig& config) {
+std::optional<BatchSource> text_of(const PpoPhaseConfig& config, const Tokenizer& tokenizer) {
   if (!config.models.ppo.pretrains()) return std::nullopt;
-  return BatchSource(config.data, {config.models.batch.length, config.models.policy.vocabulary, config.run.seed});
+  BatchSource text(config.data, {config.models.batch.length, config.models.policy.vocabulary, config.run.seed});
+  require_same_tokens({"[data] source", config.data.source, text.tokenizer_hash()}, tokenizer.hash(),
+                      fmt::format("[data] tokenizer = {}, which reads the prompts", tokenizer.name()));
+  return text;
 }
 
 }  // namespace
@@ -44,7 +47,7 @@ Ppo::Ppo(const PpoPhaseConfig& config, const ProcessGrid& grid, Backend& backend
       prompts_(prompts_of(config, chat_, grid.world(), log)),
       generator_(models_.policy(), {.slots = config.generate.slots, .context = config.models.batch.length}),
       kl_(ppo().kl_coefficient, ppo().kl_target, ppo().kl_horizon),
-      text_(text_of(config)),
+      text_(text_of(config, *tokenizer_)),
       rollout_state_(backend, grid.world(), ppo().episodes, config.models.batch.length),
       policy_skips_(config.models.optimizer),
       value_skips_(config.models.optimizer) {}
@@ -67,7 +70,7 @@ void Ppo::begin() {
 // All of them learned the tokens of the prompts' tokenizer.
 std::string Ppo::load(const ModelSource& source, Load which) {
   return load_model(source, context_, [&](Archive& archive) {
-    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()}, named(source));
     (models_.*which)(archive);
   });
 }

@@ -12,6 +12,7 @@
 #include "io/agree.h"
 #include "io/append_file.h"
 #include "io/disk_file.h"
+#include "io/output_file.h"
 
 namespace coxswain {
 
@@ -54,13 +55,12 @@ Prepare::Prepare(const PreparePhaseConfig& config, Communicator& world, Log& log
     for (const std::string& pattern : parse_paths(prepare.input)) {
       for (const std::string& path : matching_files(pattern, kInputKey)) files.push_back(path);
     }
-    for (const Output& output : outputs_) {
-      const std::filesystem::path folder = std::filesystem::path(output.path).parent_path();
-      if (!folder.empty()) create_folder(folder);
-    }
     return fmt::format("{}", fmt::join(files, "\n"));
   });
   files_ = split(names, '\n');
+  const char* const keys[] = {"[prepare] output", "[prepare] validation", "[prepare] test"};
+  for (std::size_t part = 0; part < outputs_.size(); ++part) try_output(world, outputs_[part].path, keys[part]);
+  try_output(world, prepare.report_path(), "[prepare] report");
 }
 
 StepReport Prepare::run_step() {

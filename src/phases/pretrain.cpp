@@ -17,7 +17,10 @@ Pretrain::Pretrain(const PretrainConfig& config, const ProcessGrid& grid, Backen
       evaluator_(model_),
       skips_(config_.optimizer),
       data_(config_.data, {config_.batch.length, config_.model.vocabulary, config_.run.seed}) {
-  if (config_.run.validate_every > 0) held_out_.emplace(config_.data, config_.batch.length, config_.model.vocabulary);
+  if (config_.run.validate_every == 0) return;
+  held_out_.emplace(config_.data, config_.batch.length, config_.model.vocabulary);
+  require_same_tokens({"[data] validation", config_.data.validation, held_out_->tokenizer_hash()},
+                      data_.tokenizer_hash(), "[data] source");
 }
 
 void Pretrain::begin() {

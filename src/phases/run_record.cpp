@@ -14,7 +14,8 @@ constexpr const char* kMarker = "FINISHED";
 
 }  // namespace
 
-RunRecord::RunRecord(ReportFacts facts, std::int64_t restored_step, const std::string& session, Log& log)
+RunRecord::RunRecord(ReportFacts facts, std::int64_t restored_step, const std::string& session, Log& log,
+                     LogLevel level)
     : facts_(std::move(facts)),
       directory_(facts_.directory),
       session_(session),
@@ -22,7 +23,7 @@ RunRecord::RunRecord(ReportFacts facts, std::int64_t restored_step, const std::s
       timing_(directory_ / "timing.jsonl"),
       events_(directory_ / "tensorboard", restored_step + 1) {
   // Said once, of the file that users compare; timing.jsonl lost the same steps.
-  cut_back(metrics_, restored_step, LogLevel::warning, log);
+  cut_back(metrics_, restored_step, level, log);
   cut_back(timing_, restored_step, LogLevel::detail, log);
   history_ = read_run_history(directory_);
 }

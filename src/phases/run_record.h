@@ -19,8 +19,10 @@ namespace coxswain {
 
 class RunRecord {
  public:
-  // Opens the files and cuts them back to the step that the run goes on from; says so if something is lost by it.
-  RunRecord(ReportFacts facts, std::int64_t restored_step, const std::string& session, Log& log);
+  // Opens the files and cuts them back to the step that the run goes on from; says so, as `level`, if something is
+  // lost.
+  RunRecord(ReportFacts facts, std::int64_t restored_step, const std::string& session, Log& log,
+            LogLevel level = LogLevel::warning);
 
   void add(const StepReport& report, std::int64_t tokens, StepTiming timing);
   void sync();  // metrics to the disk, events to their file: before a checkpoint that counts on them

@@ -30,8 +30,28 @@ struct Writer {
   bool policy, cut_off;
 };
 
+// Candidates that nobody has ranked yet.
+bool unranked(const nlohmann::json& line) {
+  const auto given = [&](const char* key) { return line.contains(key) && !line[key].is_null(); };
+  return given("responses") && !given("ranks") && !given("scores") && !given("best");
+}
+
+std::vector<Record> unranked_records(nlohmann::json line) {
+  const nlohmann::json responses = std::move(line["responses"]);
+  line.erase("responses");
+  if (!responses.is_array()) throw BadRecord("\"responses\" is no array of strings");
+  std::vector<Record> records = parse_records(line, RecordKind::prompts);
+  for (const nlohmann::json& response : responses) {
+    if (!response.is_string()) throw BadRecord("\"responses\" is no array of strings");
+    records.front().responses.push_back(response.get<std::string>());
+  }
+  if (responses.empty()) throw UnusableRecord("no response");
+  return records;
+}
+
 // A policy's response is scored as it is, whatever it says, as in PPO; else a file of them would not be scored whole.
 std::vector<Record> records_in(const nlohmann::json& line, const Writer& writer) {
+  if (unranked(line)) return unranked_records(line);
   if (kind_of(line) == RecordKind::comparisons) return parse_records(line, RecordKind::comparisons);
   const auto response = line.find("response");
   if (!writer.policy || response == line.end() || !response->is_string())

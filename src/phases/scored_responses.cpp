@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 
@@ -15,21 +15,20 @@ namespace coxswain {
 
 namespace {
 
-double length_of(const nlohmann::json& record) {
-  const auto tokens = record.find("tokens");
-  if (tokens != record.end() && tokens->is_number()) return tokens->get<double>();
-  if (tokens != record.end() && tokens->is_array()) return static_cast<double>(tokens->size());
-  return static_cast<double>(record.value("response", std::string()).size());
-}
-
 constexpr const char* kNoPrompt = "a prompt of one side only";
 constexpr const char* kNoResponse = "more responses to the prompt than on the other side";
 
-void take(const ScoredResponses& from, std::size_t i, ScoredResponses& to) {
-  to.scores.push_back(from.scores[i]);
-  to.lengths.push_back(from.lengths[i]);
-  to.prompts.push_back(from.prompts[i]);
-  to.places.push_back(from.places[i]);
+double tokens_of(const nlohmann::json& record) {
+  const auto tokens = record.find("tokens");
+  if (tokens != record.end() && tokens->is_number()) return tokens->get<double>();
+  if (tokens != record.end() && tokens->is_array()) return static_cast<double>(tokens->size());
+  return -1;
+}
+
+double bytes_of(const nlohmann::json& record) {
+  const auto response = record.find("response");
+  const bool text = response != record.end() && response->is_string();
+  return text ? static_cast<double>(response->get_ref<const std::string&>().size()) : 0;
 }
 
 // The beginning of a prompt, for a message.
@@ -39,10 +38,27 @@ std::string shown(const std::string& prompt) {
   return prompt.substr(0, end) + (end < prompt.size() ? "..." : "");
 }
 
+using Pairs = std::vector<std::pair<std::size_t, std::size_t>>;  // places among ours and theirs
+
+// Fills the sides; lengths in one unit.
+void take(const Pairs& pairs, const ScoredLines& ours, const ScoredLines& theirs, PairedResponses& paired) {
+  paired.in_tokens = std::all_of(pairs.begin(), pairs.end(), [&](const auto& pair) {
+    return ours.tokens[pair.first] >= 0 && theirs.tokens[pair.second] >= 0;
+  });
+  const auto add = [&](const ScoredLines& lines, std::size_t i, ScoredResponses& side) {
+    side.scores.push_back(lines.scores[i]);
+    side.lengths.push_back(paired.in_tokens ? lines.tokens[i] : lines.bytes[i]);
+  };
+  for (const auto& [mine, other] : pairs) {
+    add(ours, mine, paired.ours);
+    add(theirs, other, paired.theirs);
+  }
+}
+
 }  // namespace
 
-ScoredResponses read_scored_responses(const RecordFiles& files, Communicator& world, Log& log) {
-  ScoredResponses responses;
+ScoredLines read_scored_lines(const RecordFiles& files, Communicator& world, Log& log) {
+  ScoredLines lines;
   DropReport dropped;
   read_records(files, world, log, dropped, [&](const nlohmann::json& record, const std::string& place) {
     if (!record.is_object() || !record.contains("score") || !record["score"].is_number())
@@ -50,35 +66,36 @@ ScoredResponses read_scored_responses(const RecordFiles& files, Communicator& wo
     const auto prompt = record.find("prompt");
     if (prompt == record.end() || (!prompt->is_string() && !prompt->is_array()))
       throw BadRecord("no text and no array of messages under \"prompt\"");
-    responses.scores.push_back(record["score"].get<double>());
-    responses.lengths.push_back(length_of(record));
-    responses.prompts.push_back(prompt->dump());
-    responses.places.push_back(place);
+    lines.prompts.push_back(prompt->dump());
+    lines.places.push_back(place);
+    lines.scores.push_back(record["score"].get<double>());
+    lines.tokens.push_back(tokens_of(record));
+    lines.bytes.push_back(bytes_of(record));
   });
-  if (responses.scores.empty())
+  if (lines.scores.empty())
     throw Error(ExitCode::data, fmt::format("{} = {}: no line with a prompt and a score", files.key, files.paths));
-  return responses;
+  return lines;
 }
 
-PairedResponses pair_up(const ScoredResponses& ours, const ScoredResponses& theirs, const std::string& our_paths,
+PairedResponses pair_up(const ScoredLines& ours, const ScoredLines& theirs, const std::string& our_paths,
                         const std::string& their_paths) {
   std::map<std::string, std::deque<std::size_t>> unpaired;  // theirs, by prompt
   for (std::size_t i = 0; i < theirs.prompts.size(); ++i) unpaired[theirs.prompts[i]].push_back(i);
-  PairedResponses pairs;
+  PairedResponses paired;
+  Pairs pairs;
   std::vector<bool> used(theirs.prompts.size(), false);
   for (std::size_t i = 0; i < ours.prompts.size(); ++i) {
     const auto found = unpaired.find(ours.prompts[i]);
     if (found == unpaired.end() || found->second.empty()) {
-      pairs.left_out.add(found == unpaired.end() ? kNoPrompt : kNoResponse, ours.places[i]);
+      paired.left_out.add(found == unpaired.end() ? kNoPrompt : kNoResponse, ours.places[i]);
       continue;
     }
     const std::size_t other = found->second.front();
     found->second.pop_front();
     used[other] = true;
-    take(ours, i, pairs.ours);
-    take(theirs, other, pairs.theirs);
+    pairs.emplace_back(i, other);
   }
-  if (pairs.ours.scores.empty())
+  if (pairs.empty())
     throw Error(
         ExitCode::data,
         fmt::format("no prompt of {} is one of {}: the first is {} ({}) here and {} ({}) there. A win rate needs "
@@ -88,8 +105,9 @@ PairedResponses pair_up(const ScoredResponses& ours, const ScoredResponses& thei
   const std::set<std::string> known(ours.prompts.begin(), ours.prompts.end());
   for (std::size_t i = 0; i < used.size(); ++i)
     if (!used[i])
-      pairs.their_left_out.add(known.contains(theirs.prompts[i]) ? kNoResponse : kNoPrompt, theirs.places[i]);
-  return pairs;
+      paired.their_left_out.add(known.contains(theirs.prompts[i]) ? kNoResponse : kNoPrompt, theirs.places[i]);
+  take(pairs, ours, theirs, paired);
+  return paired;
 }
 
 WinRates compare(const ScoredResponses& ours, const ScoredResponses& theirs) {

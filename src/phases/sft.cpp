@@ -95,7 +95,8 @@ void Sft::load_frozen() {
 }
 
 void Sft::load_reward_model(Archive& archive) {
-  visit_own_tokenizer(archive);
+  visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()},
+                  fmt::format("[sft] reward_model = {}", config_.sft.reward_model));
   response_scores_->load(archive);
 }
 
@@ -108,11 +109,8 @@ void Sft::begin() {
 }
 
 void Sft::check_text() const {
-  const std::string text = source_.text_tokenizer_hash();
-  if (!text.empty() && text != tokenizer_->hash())
-    throw Error(ExitCode::data, fmt::format("[data] source = {} was made by another tokenizer than [data] tokenizer = "
-                                            "{}, which reads the demonstrations: tokenize it with the same one",
-                                            config_.data.source, tokenizer_->name()));
+  require_same_tokens({"[data] source", config_.data.source, source_.text_tokenizer_hash()}, tokenizer_->hash(),
+                      fmt::format("[data] tokenizer = {}, which reads the demonstrations", tokenizer_->name()));
 }
 
 StepReport Sft::run_step() {

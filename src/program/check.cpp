@@ -135,7 +135,7 @@ void say_missing(const Settings& settings) {
 int check_deck(const Settings& settings) {
   std::optional<Machine> machine;
   if (!settings.machine.file.empty()) machine = read_machine(settings.machine.file);
-  if (!phase_row(settings.run.phase).model) {
+  if (!has_model(settings)) {
     fmt::print("phase {}: the deck is good\n", settings.run.phase);
     say_missing(settings);
     return 0;

@@ -75,7 +75,8 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
     return std::make_unique<Generate>(config, grid, backend, log);
   }
   if (name == "evaluate") {
-    const EvaluatePhaseConfig config{settings.run,          settings.evaluate,    settings.model,
+    const ModelConfig model = has_model(settings) ? settings.model : ModelConfig{};
+    const EvaluatePhaseConfig config{settings.run,          settings.evaluate,    model,
                                      settings.reward_model, settings.reward_grid, settings.batch,
                                      settings.data,         settings.chat,        settings.generate};
     return std::make_unique<Evaluate>(config, grid, backend, log);

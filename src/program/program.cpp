@@ -124,12 +124,12 @@ int run_deck(const Settings& settings, const ProcessGrid& grid, Backend& backend
   options.deck = effective_deck(settings);
   options.session = describe_session(grid, backend);
   log.info("coxswain {}: {} with {}, {}", COXSWAIN_VERSION, settings.run.phase,
-           phase_row(settings.run.phase).model
+           has_model(settings)
                ? fmt::format("{} parameters", count_text(static_cast<double>(settings.model.parameter_count())))
                : "no model",
            options.session);
   options.facts = {{"version", COXSWAIN_VERSION}, {"ranks", options.session}};
-  if (phase_row(settings.run.phase).model) {
+  if (has_model(settings)) {
     options.facts.emplace_back("model", fmt::format("{} parameters", settings.model.parameter_count()));
     if (settings.run.phase != "generate") options.gemm_flops_rate = gemm_rate(settings.model, grid, backend);
   }

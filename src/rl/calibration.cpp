@@ -47,20 +47,27 @@ double expected_calibration_error(const std::vector<ReliabilityBin>& bins) {
   return count > 0 ? sum / count : 0;
 }
 
-Proportion accuracy(std::span<const double> margins) {
-  double successes = 0;
-  for (const double margin : margins) successes += right(margin);
-  return proportion(successes, std::ssize(margins));
+Proportion accuracy(const JudgedPairs& pairs) {
+  std::vector<Cluster> clusters;
+  for (std::size_t i = 0; i < pairs.margins.size(); ++i) {
+    if (i == 0 || pairs.comparisons[i] != pairs.comparisons[i - 1]) clusters.emplace_back();
+    clusters.back().successes += right(pairs.margins[i]);
+    clusters.back().trials += 1;
+  }
+  return clustered_proportion(clusters);
 }
 
-std::map<std::string, Proportion> accuracy_by_group(std::span<const double> margins,
-                                                    std::span<const std::string> groups) {
-  if (groups.size() != margins.size())
-    throw std::invalid_argument(fmt::format("accuracy of {} margins in {} groups", margins.size(), groups.size()));
-  std::map<std::string, std::vector<double>> by_group;
-  for (std::size_t i = 0; i < margins.size(); ++i) by_group[groups[i]].push_back(margins[i]);
+std::map<std::string, Proportion> accuracy_by_group(const JudgedPairs& pairs, std::span<const std::string> groups) {
+  if (groups.size() != pairs.margins.size())
+    throw std::invalid_argument(
+        fmt::format("accuracy of {} margins in {} groups", pairs.margins.size(), groups.size()));
+  std::map<std::string, JudgedPairs> by_group;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    by_group[groups[i]].margins.push_back(pairs.margins[i]);
+    by_group[groups[i]].comparisons.push_back(pairs.comparisons[i]);
+  }
   std::map<std::string, Proportion> result;
-  for (const auto& [group, its_margins] : by_group) result[group] = accuracy(its_margins);
+  for (const auto& [group, its_pairs] : by_group) result[group] = accuracy(its_pairs);
   return result;
 }
 

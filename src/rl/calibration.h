@@ -5,6 +5,7 @@
 // confidence sigma(|margin|) in [1/2, 1] and is right if the margin is positive; a margin of 0 is half right.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
@@ -27,10 +28,15 @@ std::vector<ReliabilityBin> reliability(std::span<const double> margins, int bin
 // Mean over the comparisons of |accuracy - mean confidence| of their bin (Naeini et al. 2015; Guo et al. 2017).
 double expected_calibration_error(const std::vector<ReliabilityBin>& bins);
 
-// Share of comparisons ranked as people did. The pairs of one prompt are not independent, so with many pairs a prompt
-// the interval is narrower than it should be.
-Proportion accuracy(std::span<const double> margins);
-std::map<std::string, Proportion> accuracy_by_group(std::span<const double> margins,
-                                                    std::span<const std::string> groups);
+// Pairs of responses, those of one prompt's responses behind each other.
+struct JudgedPairs {
+  std::vector<double> margins;
+  std::vector<std::int64_t> comparisons;  // whose pair it is
+};
+
+// Share of pairs ranked as people did. The pairs of one comparison are not independent: the interval is that of
+// clusters.
+Proportion accuracy(const JudgedPairs& pairs);
+std::map<std::string, Proportion> accuracy_by_group(const JudgedPairs& pairs, std::span<const std::string> groups);
 
 }  // namespace coxswain

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "rl/kl_controller.h"
 
@@ -13,9 +11,10 @@ void PpoConfig::check() const {
   const auto require = [](bool good, const std::string& text) {
     if (!good) throw Error(ExitCode::usage, "[ppo] " + text);
   };
+  const int below = episodes / minibatch * minibatch, above = below + minibatch;
   require(episodes % minibatch == 0,
-          fmt::format("episodes = {} is no multiple of [ppo] minibatch = {}; use {} or {}", episodes, minibatch,
-                      std::max(1, episodes / minibatch) * minibatch, (episodes / minibatch + 1) * minibatch));
+          fmt::format("episodes = {} is no multiple of [ppo] minibatch = {}; use {}", episodes, minibatch,
+                      below > 0 ? fmt::format("{} or {}", below, above) : fmt::format("{}", above)));
   require(gae_lambda <= 1 && discount <= 1,
           fmt::format("gae_lambda = {} and discount = {} must be 1 or less", gae_lambda, discount));
   require(kl_target == 0 || kl_coefficient > 0,

@@ -14,16 +14,16 @@ namespace {
 constexpr int kBins = 10;
 constexpr const char* kNoName = "(not given)";
 
-struct Pairs {
-  std::vector<double> margins;  // score of the better response less that of the other
+struct Pairs : JudgedPairs {
   std::vector<std::string> labelers, sources;
 };
 
-void add_pairs(const Comparison& comparison, std::span<const double> scores, Pairs& pairs) {
+void add_pairs(const Comparison& comparison, std::int64_t number, std::span<const double> scores, Pairs& pairs) {
   for (std::size_t i = 0; i < scores.size(); ++i)
     for (std::size_t j = 0; j < scores.size(); ++j) {
       if (comparison.ranks[i] >= comparison.ranks[j]) continue;
       pairs.margins.push_back(scores[i] - scores[j]);
+      pairs.comparisons.push_back(number);
       pairs.labelers.push_back(comparison.labeler.empty() ? kNoName : comparison.labeler);
       pairs.sources.push_back(comparison.source.empty() ? kNoName : comparison.source);
     }
@@ -31,7 +31,7 @@ void add_pairs(const Comparison& comparison, std::span<const double> scores, Pai
 
 std::map<std::string, Proportion> by_name(const Pairs& pairs, const std::vector<std::string>& names) {
   const bool named = std::any_of(names.begin(), names.end(), [](const std::string& name) { return name != kNoName; });
-  return named ? accuracy_by_group(pairs.margins, names) : std::map<std::string, Proportion>{};
+  return named ? accuracy_by_group(pairs, names) : std::map<std::string, Proportion>{};
 }
 
 nlohmann::ordered_json json_of(const Proportion& accuracy) {
@@ -88,13 +88,14 @@ Chart reliability_chart(const RewardReport& report) {
 RewardReport judge_scores(std::span<const Comparison> comparisons, std::span<const double> scores, double gain) {
   Pairs pairs;
   std::size_t first = 0;
+  std::int64_t number = 0;
   for (const Comparison& comparison : comparisons) {
-    add_pairs(comparison, scores.subspan(first, comparison.responses.size()), pairs);
+    add_pairs(comparison, number++, scores.subspan(first, comparison.responses.size()), pairs);
     first += comparison.responses.size();
   }
   RewardReport report;
   report.comparisons = std::ssize(comparisons);
-  report.accuracy = accuracy(pairs.margins);
+  report.accuracy = accuracy(pairs);
   report.by_labeler = by_name(pairs, pairs.labelers);
   report.by_source = by_name(pairs, pairs.sources);
   for (double& margin : pairs.margins) margin *= gain;

@@ -33,6 +33,13 @@ std::string advice(const Key& key, const std::string& old_value) {
                      old_value.empty() ? "the empty value" : old_value);
 }
 
+// What PPO's responses are is what it learns from; elsewhere [generate] only looks at a model.
+bool is_free(const Key& key, const Deck& deck) {
+  const DeckEntry* phase = deck.find("run.phase");
+  const bool shapes = key.full_name() == "generate.max_new_tokens" || key.full_name() == "generate.stop";
+  return key.on_restart == OnRestart::free && !(shapes && phase != nullptr && phase->value == "ppo");
+}
+
 }  // namespace
 
 DeckDifference compare_decks(const std::string& old_effective, const std::string& new_effective) {
@@ -41,7 +48,7 @@ DeckDifference compare_decks(const std::string& old_effective, const std::string
   for (const Key& key : deck_keys()) {
     const std::string before = value_of(old_deck, key), now = value_of(new_deck, key);
     if (before == now) continue;
-    if (key.on_restart == OnRestart::free) {
+    if (is_free(key, old_deck)) {
       difference.changed.push_back(fmt::format("[{}] {} = {} -> {}", key.section, key.name, before, now));
     } else {
       difference.refused.push_back(fmt::format("[{}] {} = {} cannot change on restart, the checkpoint has {}; {}",

@@ -98,11 +98,11 @@ void check_micro_batch(const Settings& settings, Mistakes& mistakes) {
 void check_lengths(const Settings& settings, const Deck&, Mistakes& mistakes) {
   const int context = settings.model.context;
   if (settings.run.phase == "generate") {
-    if (settings.generate.max_new_tokens >= context) {
-      mistakes.push_back(
-          fmt::format("[generate] max_new_tokens = {} leaves no room for a prompt in [model] context = {}; "
-                      "use less than {}",
-                      settings.generate.max_new_tokens, context, context));
+    const int room = std::min(context, settings.batch.length);
+    if (settings.generate.max_new_tokens >= room) {
+      mistakes.push_back(fmt::format(
+          "[generate] max_new_tokens = {} leaves no room for a prompt in {} = {}; use less than {}",
+          settings.generate.max_new_tokens, context <= room ? "[model] context" : "[batch] length", room, room));
     }
   } else if (settings.batch.length > context) {
     mistakes.push_back(fmt::format("[batch] length = {} is longer than [model] context = {}; use {} or less",
@@ -126,7 +126,8 @@ void check_evaluate_given(const Settings& settings, const Want& want) {
   const bool files = !evaluate.scores.empty();
   want(files || !evaluate.prompts.empty() || !settings.data.validation.empty(), "[evaluate] prompts",
        "or [data] validation for a perplexity, or [evaluate] scores");
-  want(files || !settings.run.initialize_from.empty(), "[run] initialize_from", "the run directory of the model");
+  want(!has_model(settings) || !settings.run.initialize_from.empty(), "[run] initialize_from",
+       "the run directory of the model");
   want(files == !evaluate.opponent_scores.empty(), "[evaluate] opponent_scores", "beside scores, and nowhere else");
   want(evaluate.best_of == 0 || !evaluate.reward_model.empty(), "[evaluate] reward_model", "best_of needs a judge");
   want(evaluate.curve.empty() || (!evaluate.reward_model.empty() && !evaluate.reference.empty()),
@@ -270,6 +271,7 @@ void check_own_distribution(const GenerateConfig& generate, Mistakes& mistakes) 
   require(generate.temperature == 1, "temperature", generate.temperature, 1);
   require(generate.top_k == 0, "top_k", static_cast<double>(generate.top_k), 0);
   require(generate.top_p == 1, "top_p", generate.top_p, 1);
+  require(generate.min_new_tokens == 0, "min_new_tokens", generate.min_new_tokens, 0);
 }
 
 void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck, Mistakes& mistakes) {
@@ -278,6 +280,10 @@ void check_ppo(const Placed& policy, const Settings& settings, const Deck& deck,
     check_minibatch(reward_model(settings), settings, deck, mistakes);
   check_rewarded(settings, deck, mistakes);
   check_own_distribution(settings.generate, mistakes);
+  if (settings.run.validate_every > 0)
+    mistakes.push_back(
+        fmt::format("[run] validate_every = {}: phase ppo validates nothing; use 0, and phase evaluate on checkpoints",
+                    settings.run.validate_every));
 }
 
 void check_sft(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
@@ -307,7 +313,7 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   check_given(settings, deck, mistakes);
   check_entries(settings, mistakes);
   const PhaseRow& phase = phase_row(settings.run.phase);
-  if (!phase.model) return mistakes;
+  if (!has_model(settings)) return mistakes;
   const Placed policy{settings.model, settings.grid, "model", "grid"};
   check_tensor_shards(policy, settings, deck, mistakes);
   check_stages(policy, mistakes);

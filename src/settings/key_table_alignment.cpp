@@ -33,7 +33,7 @@ void add_sft(std::vector<Key>& keys) {
 void add_ppo_sources(std::vector<Key>& keys) {
   using C = PpoConfig;
   SectionBuilder<C>(keys, "ppo", &Settings::ppo)
-      .text("prompts", &C::prompts, "a path", {"", "JSONL of prompts to learn from"})
+      .text("prompts", &C::prompts, "paths, ...", {"", "JSONL of prompts to learn from"})
       .text("reward_model", &C::reward_model, "a folder", {"", "run directory or checkpoint of phase reward", kFree})
       .text("value_model", &C::value_model, "a folder, or empty",
             {"", "what the value model begins as; empty: the reward model", kFree})
@@ -79,7 +79,7 @@ void add_ppo_method(std::vector<Key>& keys) {
 void add_evaluate(std::vector<Key>& keys) {
   using C = EvaluateConfig;
   SectionBuilder<C>(keys, "evaluate", &Settings::evaluate)
-      .text("prompts", &C::prompts, "a path, or empty", {"", "JSONL of held-out prompts", kFree})
+      .text("prompts", &C::prompts, "paths, ..., or empty", {"", "JSONL of held-out prompts", kFree})
       .text("reward_model", &C::reward_model, "a folder, or empty", {"", "the judge: a run of phase reward", kFree})
       .text("reference", &C::reference, "a folder, or empty", {"", "what divergences are measured from", kFree})
       .text("opponent", &C::opponent, "a folder, or empty",

@@ -19,6 +19,11 @@ namespace {
 
 using Mistakes = std::vector<std::string>;
 
+bool compares_files_only(const Settings& settings) {
+  const EvaluateConfig& evaluate = settings.evaluate;
+  return !evaluate.scores.empty() && evaluate.prompts.empty() && settings.data.validation.empty();
+}
+
 void stop_at(const Mistakes& mistakes) {
   if (!mistakes.empty()) throw Error(ExitCode::usage, fmt::format("{}", fmt::join(mistakes, "\n")));
 }
@@ -118,7 +123,7 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
   };
   check([&] { settings.run.check(); });
   const PhaseRow& phase = phase_row(settings.run.phase);
-  if (phase.model) check([&] { settings.model.check(); });
+  if (has_model(settings)) check([&] { settings.model.check(); });
   check([&] {
     check_size(settings.grid);
     settings.grid.check(ranks);
@@ -147,6 +152,10 @@ void check_sections(Settings& settings, const Deck& deck, int ranks) {
 }
 
 }  // namespace
+
+bool has_model(const Settings& settings) {
+  return phase_row(settings.run.phase).model && !(settings.run.phase == "evaluate" && compares_files_only(settings));
+}
 
 ModelConfig model_of_deck(const std::string& effective_deck) {
   const Deck deck(effective_deck, "deck of a checkpoint");

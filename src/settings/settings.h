@@ -51,6 +51,9 @@ struct Settings {
 Settings read_settings(const std::string& text, const std::string& path, const Overrides& overrides, int ranks);
 Settings read_settings(const CommandLine& command, int ranks);  // reads the file: one rank alone
 
+// Whether the phase trains or runs a model of [model]. Two files of scores are compared without one.
+bool has_model(const Settings& settings);
+
 // The [model] of an effective deck, as a checkpoint holds it; unchecked. Throws std::invalid_argument where a value is
 // of another version of the program.
 ModelConfig model_of_deck(const std::string& effective_deck);

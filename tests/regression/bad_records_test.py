@@ -158,8 +158,31 @@ def same_size(phases, prompts):
     for phase, keys in (("ppo", {"ppo.reward_model": work / "foreign", "ppo.prompts": prompts}),
                         ("evaluate", {"evaluate.reward_model": work / "foreign", "evaluate.prompts": prompts})):
         phases.expect("a reward model of a tokenizer of the same size", phase,
-                      other | keys | {"run.initialize_from": policy}, 65, ["another tokenizer"])
+                      other | keys | {"run.initialize_from": policy}, 65,
+                      ["another tokenizer", f"[{phase}] reward_model = "])
     phases.bench.case("65 a reward model of another tokenizer with as many tokens")
+    other_text(phases, other, policy, prompts)
+
+
+def other_text(phases, other, policy, prompts):
+    """Tokens of bytes, all of which a vocabulary of 857 has, where words are meant."""
+    work = phases.bench.work
+    for phase, key, keys in (
+            ("ppo", "source", {"ppo.reward_model": work / "foreign", "ppo.prompts": prompts, "ppo.pretrain_coefficient": 1}),
+            ("evaluate", "validation", {"evaluate.reward_model": ""})):
+        phases.expect("text of another tokenizer", phase,
+                      other | keys | {"run.initialize_from": policy, f"data.{key}": work / "tokens.h5"}, 65,
+                      [f"[data] {key} = ", "another tokenizer than [data] tokenizer = gpt2"])
+    words = work / "words.h5"
+    must(phases.bench, "tokenize", phases.bench.run(DECKS / "tokenize.ini", 1, OTHER_TOKENIZER | {
+        "run.directory": work / "words", "data.input": work / "text.txt", "data.output": words,
+        "data.validation": work / "held_out_words.h5"}))
+    ended = phases.bench.run(DECKS / "small.ini", 1, {
+        "run.directory": work / "pretrain", "model.vocabulary": 857, "grid.data": 1, "data.source": work / "tokens.h5",
+        "data.validation": work / "held_out_words.h5"})
+    phases.bench.check(ended.code == 65 and "[data] validation = " in ended.text and "than [data] source" in ended.text,
+                       f"pretrain, held-out text of another tokenizer: code {ended.code}", ended.text)
+    phases.bench.case("65 text of another tokenizer: ppo, evaluate, pretrain")
 
 
 def stops(phases):

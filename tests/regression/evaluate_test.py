@@ -149,6 +149,11 @@ def score_files(bench, keys, gold):
         check_rate(bench, "win rate by files", found["win_rate"], ours, theirs)
         bench.check(near(found["score"], sum(ours) / len(ours)), f"mean score {found}")
         bench.case(f"files of scores: win rate {found['win_rate']['share']:.3f}")
+    bare = bench.work / "bare.ini"
+    bare.write_text("[run]\nphase = evaluate\n")
+    ended = bench.run(bare, 1, files | {"run.directory": bench.work / "bare"})
+    bench.check(ended.code == 0 and results(bench.work / "bare")["files"] == results(run)["files"],
+                f"a deck without a model: code {ended.code}", ended.text)
     talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
     path = write_lines(bench.work / "talk.jsonl", [{"prompt": talk, "response": "d", "score": 1}])
     ended = bench.run(DECK, 1, {"run.directory": bench.work / "talk", "evaluate.scores": path,

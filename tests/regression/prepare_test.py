@@ -121,7 +121,7 @@ def mistakes(bench):
     expect("no name for the test set", 64, ["[prepare] test"], {"prepare.test": "", "prepare.test_share": 0.1})
     expect("an output below a file", 74, ["good.jsonl"], {"prepare.output": good / "x.jsonl"})
     (work / "folder.jsonl").mkdir()
-    expect("a folder for an output", 74, ["folder.jsonl"], {"prepare.output": work / "folder.jsonl"})
+    expect("a folder for an output", 74, ["[prepare] output = ", "it is a folder"], {"prepare.output": work / "folder.jsonl"})
     if os.path.exists("/dev/full"):
         os.symlink("/dev/full", work / "full.jsonl.tmp")  # where the output is written before it takes its name
         expect("a full disk", 74, ["full.jsonl"], {"prepare.output": work / "full.jsonl"})

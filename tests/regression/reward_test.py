@@ -46,6 +46,10 @@ def grids(bench, data, gold):
     originals = [json.loads(line) for line in sources[0].read_text().splitlines()]
     bench.check([{k: v for k, v in line.items() if k != "score"} for line in lines] == originals, "other keys are kept")
     bench.check(all(len(line["score"]) == len(line["responses"]) for line in lines), "a score for each response")
+    ended, scores = score(bench, gold, Grid("1x1x1"), ranked.write(
+        bench.work / "unranked.jsonl", [{"prompt": line["prompt"], "responses": line["responses"]} for line in originals]))
+    bench.check([json.loads(line)["score"] for line in scores.splitlines()] == [line["score"] for line in lines],
+                "responses that nobody has ranked have the scores of ranked ones", ended.text)
     demonstrations = [json.loads(line)["score"] for line in expected[1].splitlines()]
     mean = sum(demonstrations) / len(demonstrations)
     bench.check(abs(mean) < 1e-5, f"the checkpoint's scores of the reference have mean {mean}, not 0")

@@ -53,15 +53,25 @@ TEST(Calibration, Extremes) {
 }
 
 TEST(Calibration, AccuracyByGroup) {
-  const std::vector<double> margins = {1, -1, 0, 2};
+  const JudgedPairs pairs{{1, -1, 0, 2}, {0, 1, 2, 3}};
   const std::vector<std::string> groups = {"b", "b", "a", "b"};
-  EXPECT_DOUBLE_EQ(accuracy(margins).share, 2.5 / 4);
-  const auto by_group = accuracy_by_group(margins, groups);
+  EXPECT_DOUBLE_EQ(accuracy(pairs).share, 2.5 / 4);
+  const auto by_group = accuracy_by_group(pairs, groups);
   ASSERT_EQ(by_group.size(), 2u);
   EXPECT_EQ(by_group.at("b").trials, 3);
   EXPECT_DOUBLE_EQ(by_group.at("b").share, 2.0 / 3);
   EXPECT_DOUBLE_EQ(by_group.at("a").share, 0.5);
-  EXPECT_THROW(accuracy_by_group(margins, {}), std::invalid_argument);
+  EXPECT_THROW(accuracy_by_group(pairs, {}), std::invalid_argument);
+}
+
+TEST(Calibration, PairsOfOneComparisonAreNoIndependentTrials) {
+  const JudgedPairs pairs{{1, 2, 3, -1, -2, -3, 1, 1, 1}, {0, 0, 0, 1, 1, 1, 2, 2, 2}};
+  const Proportion found = accuracy(pairs), three = proportion(2, 3);
+  EXPECT_EQ(found.trials, 9);
+  EXPECT_DOUBLE_EQ(found.share, three.share);
+  EXPECT_NEAR(found.interval.low, three.interval.low, 1e-12);
+  EXPECT_NEAR(accuracy_by_group(pairs, std::vector<std::string>(9, "a")).at("a").interval.high, three.interval.high,
+              1e-12);
 }
 
 }  // namespace

@@ -267,6 +267,15 @@ TEST_F(DriverTest, LostCheckpointsAreNoFreshStart) {
   EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
 }
 
+TEST_F(DriverTest, WhatIsDoneAnewEachTimeWarnsOfNoLoss) {
+  CountingPhase phase(8), again(8);
+  phase.state = again.state = false;
+  EXPECT_EQ(run(phase, &checkpoints), 0);
+  EXPECT_EQ(run(again, &checkpoints), 0);
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(8));
+  EXPECT_THAT(console.str(), Not(HasSubstr("cut back")));
+}
+
 TEST_F(DriverTest, KilledBeforeTheFirstCheckpointStartsAgainLoudly) {
   create_folder(directory);
   AppendFile(directory + "/metrics.jsonl").append(metrics_of(2));

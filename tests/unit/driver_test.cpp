@@ -102,6 +102,29 @@ TEST_F(DriverTest, WithoutCheckpointsASignalSavesNothingAndSaysSo) {
   EXPECT_THAT(console.str(), HasSubstr("nothing is saved"));
 }
 
+TEST_F(DriverTest, APhaseWithoutStateLeavesATrainingsDirectoryAlone) {
+  create_folder(directory + "/checkpoints/step_00000003");
+  AppendFile(directory + "/metrics.jsonl").append(metrics_of(2));
+  CountingPhase phase(3);
+  phase.state = false;
+  try {
+    run(phase, &checkpoints);
+    FAIL() << "the training's metrics were overwritten";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_THAT(error.what(), HasSubstr(directory + " holds the checkpoints of a training"));
+  }
+  EXPECT_EQ(text("metrics.jsonl"), metrics_of(2));
+}
+
+TEST_F(DriverTest, AStoppedPhaseWithoutStateDoesNotBlameTheDeck) {
+  CountingPhase phase(8);
+  phase.state = false;
+  phase.signal_at = 2;
+  EXPECT_EQ(run(phase, &checkpoints), 66);
+  EXPECT_THAT(console.str(), HasSubstr("phase counting is done in one go, from its start each time"));
+}
+
 TEST_F(DriverTest, APhaseWithoutStateRunsEachTime) {
   for (int start = 0; start < 2; ++start) {
     CountingPhase phase(3);

@@ -103,6 +103,27 @@ TEST(Record, ReadsComparisons) {
   EXPECT_THAT(messages.responses, ElementsAre("b", "c"));
 }
 
+// As libraries of our time write them: the prompt apart, each response a list of one message.
+TEST(Record, ReadsPairsOfMessagesBesideTheirPrompt) {
+  const Record pair = one(R"({"prompt": [{"role": "user", "content": "a"}],
+      "chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", "content": "c"}]})");
+  EXPECT_EQ(pair.prompt, (Conversation{{Role::user, "a"}}));
+  EXPECT_THAT(pair.responses, ElementsAre("b", "c"));
+  EXPECT_THAT(pair.ranks, ElementsAre(1, 2));
+  EXPECT_THAT(one(R"({"prompt": "a", "chosen": " b", "rejected": "\n\nHuman: x\n\nAssistant: y"})").responses,
+              ElementsAre(" b", "\n\nHuman: x\n\nAssistant: y"));
+}
+
+// "\n\nAssistant:" and " text" are one transcript cut in two.
+TEST(Record, WhiteSpaceBehindATranscriptIsNoPartOfTheResponse) {
+  EXPECT_THAT(one(R"({"prompt": "\n\nHuman: a\n\nAssistant:", "chosen": " b", "rejected": " c\n"})").responses,
+              ElementsAre("b", "c"));
+  EXPECT_THAT(one(R"({"prompt": "\n\nHuman: a\n\nAssistant:", "response": " b"})").responses, ElementsAre("b"));
+  EXPECT_THAT(one(R"({"prompt": "\n\nHuman: a\n\nAssistant:", "responses": [" b", "c"], "best": 0})").responses,
+              ElementsAre("b", "c"));
+  EXPECT_THAT(one(R"({"prompt": "a", "response": " b"})").responses, ElementsAre(" b"));
+}
+
 TEST(Record, SaysWhatIsWrong) {
   const std::pair<const char*, const char*> table[] = {
       {R"({"promt": "a"})", "bad: no key \"prompt\"; the line has promt"},
@@ -122,6 +143,7 @@ TEST(Record, SaysWhatIsWrong) {
        "bad: a system turn that is not the first"},
       {R"({"messages": []})", "unusable: a conversation without turns"},
       {R"({"prompt": [{"role": "assistant", "content": "a"}]})", "unusable: a prompt that ends with no user's turn"},
+      {R"({"prompt": "a", "responses": [], "ranks": []})", "unusable: comparison without responses"},
       {R"({"prompt": "a", "responses": ["x", "y"], "ranks": [1]})", "bad: 2 responses and 1 ranks"},
       {R"({"prompt": "a", "responses": ["x", "y"], "ranks": [1, null]})", "bad: \"ranks\" is null, a number is wanted"},
       {R"({"prompt": "a", "responses": ["x", "y"], "ranks": [1, 1.5]})",

@@ -114,6 +114,23 @@ TEST(KlController, IsSteeredTowardsItsTarget) {
   EXPECT_EQ(controller.coefficient(), before);
 }
 
+TEST(PpoConfig, NamesTheNumbersOfEpisodesThatFit) {
+  const auto said = [](int episodes) {
+    PpoConfig config;
+    config.episodes = episodes;
+    config.minibatch = 8;
+    try {
+      config.check();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(said(12), "[ppo] episodes = 12 is no multiple of [ppo] minibatch = 8; use 8 or 16");
+  EXPECT_EQ(said(4), "[ppo] episodes = 4 is no multiple of [ppo] minibatch = 8; use 8");
+  EXPECT_EQ(said(16), "accepted");
+}
+
 // However far below the target, one rollout leaves the coefficient above 0; a deck where it would not is refused.
 TEST(KlController, NeverTurnsNegative) {
   PpoConfig config;

@@ -19,12 +19,12 @@ using testing::HasSubstr;
 class ScoredResponsesTest : public testing::Test {
  protected:
   // Lines "prompt score"; each response has as many tokens as its score.
-  ScoredResponses read(const std::string& name, const std::vector<std::pair<std::string, int>>& lines) {
+  ScoredLines read(const std::string& name, const std::vector<std::pair<std::string, int>>& lines) {
     std::ofstream file(folder.file(name));
     for (const auto& [prompt, score] : lines)
       file << "{\"prompt\": " << prompt << ", \"score\": " << score << ", \"tokens\": " << score << "}\n";
     file.close();
-    return read_scored_responses({folder.file(name), "[evaluate] scores", BadLine::stop}, *world, log);
+    return read_scored_lines({folder.file(name), "[evaluate] scores", BadLine::stop}, *world, log);
   }
   static std::vector<std::string> of(const DropReport& report) {
     std::vector<std::string> all;
@@ -48,6 +48,7 @@ TEST_F(ScoredResponsesTest, AnyOrderAndAnyMore) {
   EXPECT_THAT(pairs.theirs.scores, ElementsAre(7, 5));
   EXPECT_THAT(pairs.ours.lengths, ElementsAre(1, 3));
   EXPECT_THAT(pairs.theirs.lengths, ElementsAre(7, 5));
+  EXPECT_TRUE(pairs.in_tokens);
   EXPECT_THAT(of(pairs.left_out), ElementsAre("a pr/a:2"));
   EXPECT_THAT(of(pairs.their_left_out), ElementsAre("a pr/b:1"));
   EXPECT_EQ(compare(pairs.ours, pairs.theirs).plain.trials, 2);
@@ -86,6 +87,24 @@ TEST_F(ScoredResponsesTest, NoCommonPromptIsRefused) {
     EXPECT_THAT(error.what(), HasSubstr('"' + text.substr(0, 59) + "... (" + folder.file("a:1") + ")"));
     EXPECT_THAT(error.what(), HasSubstr("\"p\" (" + folder.file("b:1") + ")"));
   }
+}
+
+TEST_F(ScoredResponsesTest, LengthsOfBothSidesHaveOneUnit) {
+  const auto text = [&](const std::string& name, const std::string& lines) {
+    std::ofstream(folder.file(name)) << lines;
+    return read_scored_lines({folder.file(name), "[test] files", BadLine::skip}, *world, log);
+  };
+  const ScoredLines ours = text("a", R"({"prompt": "a", "score": 1, "tokens": 2, "response": "long text"}
+{"prompt": "b", "score": 1, "tokens": 1, "response": "b"}
+)");
+  const ScoredLines theirs = text("b", R"({"prompt": "a", "score": 1, "response": "long text too"}
+{"prompt": "b", "score": 1, "tokens": [1], "response": "bb"}
+)");
+  const PairedResponses pairs = pair_up(ours, theirs, "a", "b");
+  EXPECT_FALSE(pairs.in_tokens);
+  EXPECT_THAT(pairs.ours.lengths, ElementsAre(9, 1));
+  EXPECT_THAT(pairs.theirs.lengths, ElementsAre(13, 2));
+  EXPECT_THAT(theirs.tokens, ElementsAre(-1, 1));
 }
 
 }  // namespace

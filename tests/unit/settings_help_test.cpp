@@ -131,6 +131,16 @@ TEST(EffectiveDeck, ReadsBackAsTheSameSettings) {
   EXPECT_EQ(again.generate, settings.generate);
 }
 
+TEST(CompareDecks, ResponsesThatPpoLearnsFromStayAsTheyWere) {
+  const auto changed = [](const std::string& phase, const std::string& key) {
+    return compare_decks("[run]\nphase = " + phase + "\n", "[run]\nphase = " + phase + "\n[generate]\n" + key + "\n");
+  };
+  EXPECT_EQ(changed("ppo", "max_new_tokens = 20").refused.size(), 1u);
+  EXPECT_EQ(changed("ppo", "stop = x").refused.size(), 1u);
+  EXPECT_EQ(changed("ppo", "slots = 7").changed.size(), 1u);
+  EXPECT_EQ(changed("sft", "max_new_tokens = 20").changed.size(), 1u);
+}
+
 TEST(CompareDecks, SameDeckHasNoDifference) {
   const std::string text = effective_deck(sample());
   const DeckDifference difference = compare_decks(text, text);

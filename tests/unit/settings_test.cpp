@@ -210,7 +210,8 @@ TEST(Settings, SamplingThatAPhaseCannotHaveIsRefused) {
     phase.emplace_back(std::string("generate.") + key, value);
     return refusal("", 0, phase);
   };
-  const std::pair<const char*, const char*> own[] = {{"temperature", "0.5"}, {"top_k", "5"}, {"top_p", "0.5"}};
+  const std::pair<const char*, const char*> own[] = {
+      {"temperature", "0.5"}, {"top_k", "5"}, {"top_p", "0.5"}, {"min_new_tokens", "3"}};
   for (const auto& [key, value] : own) {
     EXPECT_NE(said(kPpo, key, value).find("PPO learns from the policy's own distribution"), std::string::npos) << key;
     EXPECT_EQ(said(kEvaluate, key, value), "accepted") << key;
@@ -219,6 +220,22 @@ TEST(Settings, SamplingThatAPhaseCannotHaveIsRefused) {
     EXPECT_NE(said(phase, "samples", "2").find("one response to a prompt"), std::string::npos);
     EXPECT_EQ(said(phase, "stop", "end"), "accepted");
   }
+}
+
+TEST(Settings, PpoSaysThatItDoesNotValidate) {
+  Overrides ppo = kPpo;
+  ppo.emplace_back("run.validate_every", "5");
+  EXPECT_NE(refusal("", 0, ppo).find("[run] validate_every = 5: phase ppo validates nothing"), std::string::npos);
+}
+
+TEST(Settings, GenerateLeavesRoomForAPromptInWhatItSeesAtOnce) {
+  Overrides generate{{"run.phase", "generate"},
+                     {"run.initialize_from", "run"},
+                     {"generate.prompt", "a"},
+                     {"generate.max_new_tokens", "40"},
+                     {"batch.length", "40"}};
+  EXPECT_NE(refusal("", 0, generate).find("leaves no room for a prompt in [batch] length = 40; use less than 40"),
+            std::string::npos);
 }
 
 // Sizes that nobody can hold, so that not even their plan is made.

@@ -29,6 +29,19 @@ TEST(TokenizerIdentity, AnotherTokenizerIsOneClearError) {
   }
 }
 
+TEST(TokenizerIdentity, TextOfAnotherTokenizerIsNamed) {
+  EXPECT_NO_THROW(require_same_tokens({"[data] source", "a.h5", "0123"}, "0123", "the prompts"));
+  EXPECT_NO_THROW(require_same_tokens({"[data] source", "synthetic", ""}, "0123", "the prompts"));
+  try {
+    require_same_tokens({"[data] source", "a.h5", "4567"}, "0123", "the prompts");
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_STREQ(error.what(),
+                 "[data] source = a.h5 was made by another tokenizer than the prompts: tokenize it with the same one");
+  }
+}
+
 TEST(TokenizerIdentity, TokensWithoutTextFitAll) {
   MemoryArchive synthetic = written_by({});
   EXPECT_NO_THROW(visit_tokenizer(synthetic, {"gpt2", "0123"}));

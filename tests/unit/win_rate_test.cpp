@@ -27,6 +27,26 @@ TEST(Proportion, WilsonByHand) {
   EXPECT_EQ(proportion(0, 0).interval.high, 1);
 }
 
+void expect_same(const Proportion& one, const Proportion& other) {
+  EXPECT_DOUBLE_EQ(one.share, other.share);
+  EXPECT_NEAR(one.interval.low, other.interval.low, 1e-12);
+  EXPECT_NEAR(one.interval.high, other.interval.high, 1e-12);
+}
+
+TEST(Proportion, TrialsOfAClusterThatAgreeAreOneTrial) {
+  const std::vector<Cluster> alike = {{10, 10}, {0, 10}, {10, 10}, {10, 10}};
+  expect_same(clustered_proportion(alike), proportion(3, 4));
+  EXPECT_EQ(clustered_proportion(alike).trials, 40);
+  const std::vector<Cluster> single = {{1, 1}, {0, 1}, {1, 1}, {1, 1}, {0, 1}};
+  expect_same(clustered_proportion(single), proportion(3, 5));
+  const std::vector<Cluster> all_right = {{5, 5}, {7, 7}};
+  expect_same(clustered_proportion(all_right), proportion(2, 2));
+  // Clusters that differ less than independent trials would: no more than all trials are counted.
+  const std::vector<Cluster> even = {{2, 4}, {2, 4}, {3, 4}};
+  expect_same(clustered_proportion(even), proportion(7, 12));
+  EXPECT_EQ(clustered_proportion({}).interval.high, 1);
+}
+
 TEST(Bootstrap, IntervalOfAMean) {
   std::vector<double> values;
   for (std::uint64_t i = 0; i < 400; ++i) values.push_back(uniform_real({1, 2}, i));
