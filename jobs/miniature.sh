@@ -46,12 +46,13 @@ respond() {  # respond NAME MODEL PROMPTS OUTPUT SEED [KEYS ...]: a response to 
     --generate.prompts="$3" --generate.output="$4" --run.seed="$5" "${@:6}"
 }
 
-# judge NAME MODEL [KEYS ...]: the gold judge's view of the model's responses to the test prompts
+# judge NAME MODEL [KEYS ...]: the gold judge's view of the model's responses to the test prompts, several to each: with one the
+# share of its gain that PPO-ptx keeps would be uncertain by 4 points a seed
 judge() {
   local prompts=$task/prompts_test.jsonl
   if [ -f "$runs/$1.gold.txt" ]; then return; fi
   case $1 in *_shot) prompts=$task/prompts_test_shot.jsonl ;; esac
-  respond "$1" "$2" $prompts "$runs/$1.responses.jsonl" 7 "${@:3}"
+  respond "$1" "$2" $prompts "$runs/$1.responses.jsonl" 7 --generate.samples=4 "${@:3}"
   python3 inputs/miniature/judge.py "$runs/$1.responses.jsonl" "$runs/$1.gold.jsonl" >"$runs/$1.gold.txt.new"
   mv "$runs/$1.gold.txt.new" "$runs/$1.gold.txt"
   printf '   %-22s        gold judge %s\n' "$1" "$(sed -n 's/^score *//p' "$runs/$1.gold.txt")"

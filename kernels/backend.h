@@ -264,6 +264,7 @@ class Backend {
   virtual double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                          std::int64_t k) = 0;
   virtual double copy_bytes_per_second() = 0;  // bytes read and written by copying a large array; 0: unknown
+  virtual double read_bytes_per_second() = 0;  // of a large array; 0: unknown
 
  protected:
   void release_pool() noexcept;  // gives the idle blocks back to the system; every derived destructor calls it

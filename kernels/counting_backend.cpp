@@ -12,6 +12,7 @@ class CountingBackend final : public Backend {
   ~CountingBackend() override { release_pool(); }
   double library_product_seconds(LinearProduct, DType, std::int64_t, std::int64_t, std::int64_t) override { return 0; }
   double copy_bytes_per_second() override { return 0; }
+  double read_bytes_per_second() override { return 0; }
   std::string name() const override { return "counting"; }
   void synchronize() override {}
   void* allocate_host(std::size_t) override { return nullptr; }  // of whole models, to which nothing is written

@@ -1,5 +1,6 @@
 """What jobs/miniature.sh has left in its run directory, read and summed up: the gold judge's scores, the plays' perplexity, the
 reward model's report, and the five claims of the miniature with their figures."""
+import collections
 import json
 import pathlib
 import re
@@ -29,7 +30,11 @@ class Results:
         return self.bases + [f"seed_{seed}/{stage}" for seed in self.seeds for stage in STAGES]
 
     def scores(self, name):
-        return [record["score"] for record in records(self.runs / f"{name}.gold.jsonl")]
+        """The mean score of each prompt's responses; those of one prompt are not independent of each other."""
+        by_prompt = collections.defaultdict(list)
+        for record in records(self.runs / f"{name}.gold.jsonl"):
+            by_prompt[record["prompt"]].append(record["score"])
+        return [statistics.fmean(scores) for scores in by_prompt.values()]
 
     def gold(self, name):
         return mean_and_error(self.scores(name))
@@ -47,7 +52,9 @@ class Results:
         return records(path) if path.exists() else []
 
     def responses(self, name):
-        return [record["response"] for record in records(self.runs / f"{name}.responses.jsonl")]
+        """The first response to each prompt of prompts()."""
+        found = records(self.runs / f"{name}.responses.jsonl")
+        return [record["response"] for record in found[::len(found) // len(self.prompts())]]
 
     def prompts(self):
         return [record["prompt"] for record in records(self.runs / "task/prompts_test.jsonl")]

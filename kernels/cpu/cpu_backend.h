@@ -15,6 +15,7 @@ class CpuBackend : public Backend {
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
+  double read_bytes_per_second() override;
 
  protected:
   void* do_allocate(std::size_t bytes) override;

@@ -1,13 +1,14 @@
-// What the machine can do at best: oneDNN's own matmul with its own threading, and a plain copy, both with all threads.
+// What the machine can do at best: oneDNN's own matmul with its own threading, a plain copy, and reading alone, all
+// with all threads.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/scratch.h"
 
 namespace coxswain {
 namespace {
@@ -37,6 +38,13 @@ dnnl::memory matrix(const dnnl::engine& engine, std::int64_t rows, std::int64_t 
   dnnl::memory memory({{rows, columns}, type_of(dtype), tag}, engine);
   std::memset(memory.get_data_handle(), 0, memory.get_desc().get_size());
   return memory;
+}
+
+std::uint64_t all_bits(const std::uint64_t* words, std::int64_t count) {
+  std::uint64_t bits = 0;
+#pragma omp simd reduction(| : bits)
+  for (std::int64_t i = 0; i < count; ++i) bits |= words[i];
+  return bits;
 }
 
 }  // namespace
@@ -74,16 +82,33 @@ double CpuBackend::library_product_seconds(LinearProduct product, DType dtype, s
 
 double CpuBackend::copy_bytes_per_second() {
   constexpr std::int64_t kElements = std::int64_t{16} << 20;  // 64 MiB each way
-  const auto from = std::make_unique<float[]>(kElements);
-  const auto to = std::make_unique<float[]>(kElements);
-  const float* source = from.get();
-  float* target = to.get();
+  const Scratch<float> from(*this, kElements), to(*this, kElements);
+  const float* source = from.data();
+  float* target = to.data();
+  do_fill(TensorView(from.data(), DType::f32, {kElements}), 0);
   const double seconds = median_seconds([&] {
 #pragma omp parallel for schedule(static)
     for (std::int64_t block = 0; block < kElements; block += 4096)
       std::memcpy(target + block, source + block, 4096 * sizeof(float));
   });
   return 2.0 * static_cast<double>(kElements) * sizeof(float) / seconds;
+}
+
+double CpuBackend::read_bytes_per_second() {
+  constexpr std::int64_t kWords = std::int64_t{32} << 20, kBlock = 4096;  // 256 MiB
+  const Scratch<std::uint64_t> memory(*this, kWords);
+  std::uint64_t* words = memory.data();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < kWords; ++i) words[i] = 0;
+  std::uint64_t all = 0;
+  const double seconds = median_seconds([&] {
+    std::uint64_t bits = 0;
+#pragma omp parallel for schedule(static) reduction(| : bits)
+    for (std::int64_t block = 0; block < kWords; block += kBlock) bits |= all_bits(words + block, kBlock);
+    all |= bits;
+  });
+  words[0] = all;  // lest the compiler leave the reading out
+  return static_cast<double>(kWords) * sizeof(std::uint64_t) / seconds;
 }
 
 }  // namespace coxswain

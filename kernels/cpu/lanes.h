@@ -174,17 +174,35 @@ COXSWAIN_INLINE void sums_of_neighbours(const Lanes<R>* lanes, R* to, std::int64
   for (int j = 0; j < 4; ++j) sums_of_neighbours_of(lanes[j], to + j, stride);
 }
 
+// Eight numbers side by side: lane 0 + lane 1, lane 2 + lane 3, and so on.
+template <class R>
+COXSWAIN_INLINE void sums_of_pairs(const Lanes<R>& lanes, R* to) {
+  sums_of_neighbours_of(lanes, to, 1);
+}
+#ifdef __AVX512F__
+template <>
+COXSWAIN_INLINE void sums_of_pairs(const Lanes<float>& lanes, float* to) {
+  const __m512 sums = _mm512_add_ps(lanes.v, _mm512_movehdup_ps(lanes.v));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi64_epi32(_mm512_castps_si512(sums)));
+}
+#endif
+
 // One step of the products of eight rows with a ninth: two lanes a row, each with a number, or of bf16 with a pair of
 // them. The rows lie side by side, [8][kWidth]; what is multiplied with them is repeated for each.
 template <class T>
 struct DotStep {
   using Values = Lanes<T>;
-  static constexpr std::int64_t kWidth = 2, kRows = kLanes / 2;
+  static constexpr int kWidth = 2, kBlock = 4 * kWidth, kRows = kLanes / 2;
   COXSWAIN_INLINE static Values load(const T* from) { return load_lanes(from); }
   COXSWAIN_INLINE static Values repeat(const T* from) {
     Values values;
     for (int i = 0; i < kLanes; ++i) values.v[i] = from[i % kWidth];
     return values;
+  }
+  // Four steps of eight rows as they lie in memory.
+  COXSWAIN_INLINE static void load_rows(const T* from, std::int64_t stride, Values* steps) {
+    for (int s = 0; s < 4; ++s)
+      for (int i = 0; i < kLanes; ++i) steps[s].v[i] = from[i / kWidth * stride + s * kWidth + i % kWidth];
   }
   COXSWAIN_INLINE static void hold(Values& values) { hold_lanes(values); }
   COXSWAIN_INLINE static Lanes<T> multiply_add(const Values& a, const Values& b, const Lanes<T>& c) {
@@ -201,14 +219,40 @@ template <>
 COXSWAIN_INLINE Lanes<float> DotStep<float>::repeat(const float* from) {
   return {_mm512_castpd_ps(repeat_eight_bytes(from))};
 }
+// The eight bytes `s` of eight rows in steps[s], for s of 0 to 3; a row is so many bytes from the next.
+COXSWAIN_INLINE void load_eight_bytes_of_rows(const void* from, std::int64_t stride, __m512i* steps) {
+  const auto two = [&](int row) {  // 32 bytes of a row and of the next but one
+    const char* first = static_cast<const char*>(from) + row * stride;
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first))),
+                              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first + 2 * stride)), 1);
+  };
+  const __m512i a = two(0), b = two(1), c = two(4), d = two(5);
+  const __m512i left = _mm512_unpacklo_epi64(a, b), right = _mm512_unpacklo_epi64(c, d),
+                left_odd = _mm512_unpackhi_epi64(a, b), right_odd = _mm512_unpackhi_epi64(c, d);
+  steps[0] = _mm512_shuffle_i64x2(left, right, 0x88);
+  steps[1] = _mm512_shuffle_i64x2(left_odd, right_odd, 0x88);
+  steps[2] = _mm512_shuffle_i64x2(left, right, 0xdd);
+  steps[3] = _mm512_shuffle_i64x2(left_odd, right_odd, 0xdd);
+}
+template <>
+COXSWAIN_INLINE void DotStep<float>::load_rows(const float* from, std::int64_t stride, Values* steps) {
+  __m512i bytes[4];
+  load_eight_bytes_of_rows(from, stride * 4, bytes);
+  for (int s = 0; s < 4; ++s) steps[s].v = _mm512_castsi512_ps(bytes[s]);
+}
 #endif
 #ifdef __AVX512BF16__
 template <>
 struct DotStep<bf16> {
   using Values = __m512bh;
-  static constexpr std::int64_t kWidth = 4, kRows = kLanes / 2;
+  static constexpr int kWidth = 4, kBlock = 4 * kWidth, kRows = kLanes / 2;
   COXSWAIN_INLINE static Values load(const bf16* from) { return reinterpret_cast<Values>(_mm512_loadu_si512(from)); }
   COXSWAIN_INLINE static Values repeat(const bf16* from) { return reinterpret_cast<Values>(repeat_eight_bytes(from)); }
+  COXSWAIN_INLINE static void load_rows(const bf16* from, std::int64_t stride, Values* steps) {
+    __m512i bytes[4];
+    load_eight_bytes_of_rows(from, stride * 2, bytes);
+    for (int s = 0; s < 4; ++s) steps[s] = reinterpret_cast<Values>(bytes[s]);
+  }
   COXSWAIN_INLINE static void hold(Values& values) { asm("" : "+v"(values)); }
   COXSWAIN_INLINE static Lanes<float> multiply_add(const Values& a, const Values& b, const Lanes<float>& c) {
     return {_mm512_dpbf16_ps(c.v, a, b)};
@@ -220,12 +264,16 @@ struct DotStep<bf16> {
   struct Values {
     Lanes<float> even, odd;
   };
-  static constexpr std::int64_t kWidth = 4, kRows = kLanes / 2;
+  static constexpr int kWidth = 4, kBlock = 4 * kWidth, kRows = kLanes / 2;
   COXSWAIN_INLINE static Values load(const bf16* from) {
     return pairs([from](int i) { return coxswain::load(from[i]); });
   }
   COXSWAIN_INLINE static Values repeat(const bf16* from) {
     return pairs([from](int i) { return coxswain::load(from[i % kWidth]); });
+  }
+  COXSWAIN_INLINE static void load_rows(const bf16* from, std::int64_t stride, Values* steps) {
+    for (int s = 0; s < 4; ++s)
+      steps[s] = pairs([&](int i) { return coxswain::load(from[i / kWidth * stride + s * kWidth + i % kWidth]); });
   }
   COXSWAIN_INLINE static void hold(Values& values) {
     hold_lanes(values.even);

@@ -6,33 +6,31 @@
 //
 // A register holds the sums of eight rows of x and one row of w: two values of each of the eight rows, laid side by
 // side beforehand, times two values of w, repeated. So nothing is added across a register but at the end of a row, and
-// one value of w that is read serves up to sixteen rows.
+// one value of w that is read serves up to sixteen rows. For up to four rows of x it is the other way round
+// (narrow_tile.h).
 //
 // w is read as it lies, once for a block of rows of x: a thread goes through its rows of w, and asks for the next ones
 // while it multiplies the present ones. For few rows of x that is the rate of the memory, for many the rate of the
-// multipliers.
+// multipliers. A thread that is done with its share goes on with what others have left of theirs.
 #include <omp.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/narrow_tile.h"
+#include "kernels/cpu/turns.h"
 
 namespace coxswain {
 namespace {
 
 constexpr std::int64_t kBlockBytes = std::int64_t{5} << 17;  // of x: most of a second-level cache
 constexpr std::int64_t kRows = kLanes / 2;                   // of x in a register
-constexpr int kWeights = 8, kMostRegisters = 2;              // a tile: rows of w, registers of rows of x
+constexpr std::int64_t kWeights = 8, kMostRegisters = 2;     // a tile: rows of w, registers of rows of x
+constexpr std::int64_t kFew = 4;                             // rows of x: multiplied as they lie
 constexpr std::int64_t kTileRows = kMostRegisters * kRows, kTallestBlock = 6 * kTileRows, kPanel = 8 * kWeights;
-
-// Lines of memory that will be wanted next, for the second-level cache: one in each step of a product.
-struct Ahead {
-  const char* next;
-  std::int64_t lines;
-};
 
 // Some rows of x in the order in which tiles read them: [tile][step of k][register][8 rows][the step's width], zeros
 // behind k, the last row again for missing ones. A tile has two registers; the last one has one if that is enough.
@@ -93,14 +91,15 @@ template <int M, int N, class T>
       for (int i = 0; i < M; ++i) lanes[i * N + j] = Step::multiply_add(rows[i], weight, lanes[i * N + j]);
     }
   };
-  const std::int64_t steps = k / Step::kWidth, rest = k % Step::kWidth;
-  if (rest > 0) [[unlikely]] {  // before the others: behind them the compiler would put all sums into memory
-    T padded[N * Step::kWidth] = {};
-    for (int j = 0; j < N; ++j) std::copy_n(w + j * w_stride + k - rest, rest, padded + j * Step::kWidth);
-    step(x + steps * M * kRows * Step::kWidth, padded, Step::kWidth);
+  const std::int64_t steps = k / Step::kBlock * 4;
+  if (k % Step::kBlock > 0)
+      [[unlikely]] {  // before the others: behind them the compiler would put all sums into memory
+    const Tail<N, T> tail(k, [&](int j) { return w + j * w_stride; });
+    for (std::int64_t s = 0; s < (k % Step::kBlock + Step::kWidth - 1) / Step::kWidth; ++s)
+      step(x + (steps + s) * M * kRows * Step::kWidth, tail.row(0) + s * Step::kWidth, Step::kBlock);
   }
   for (std::int64_t s = 0; s < steps; ++s, x += M * kRows * Step::kWidth, w += Step::kWidth) {
-    if (--ahead.lines >= 0) __builtin_prefetch(ahead.next, 0, 2), ahead.next += 64;
+    ahead.ask();
     step(x, w, w_stride);
   }
 #pragma GCC unroll 2
@@ -115,7 +114,7 @@ template <int M, int N, class T>
   }
 }
 
-// A strip of the product: packed rows of x and a few rows of w.
+// Packed rows of x times a few rows of w.
 template <class T>
 class Strip {
  public:
@@ -123,17 +122,10 @@ class Strip {
   Strip(const PackedRows<T>& x, const TensorView& weights)
       : x_(x), w_(weights.as<T>()), w_stride_(weights.strides[0]), k_(weights.shape[1]) {}
 
-  // sums[i][j] for weights [column, column + columns), columns at most a tile's. `soon`: how many rows of w behind them
-  // will be wanted next.
-  void multiply(std::int64_t column, std::int64_t columns, std::int64_t soon, R* sums, std::int64_t sum_stride) const {
-    if (columns == kWeights) return tiles<kWeights>(column, soon, sums, sum_stride);
-    for (std::int64_t j = 0; j < columns; ++j) tiles<1>(column + j, 0, sums + j, sum_stride);
-  }
-
-  // Asks for the rows of w with which the work begins.
-  void await(std::int64_t column, std::int64_t columns) const {
-    const char* from = reinterpret_cast<const char*>(w_ + column * w_stride_);
-    for (std::int64_t at = 0; at < columns * row_bytes(); at += 64) __builtin_prefetch(from + at, 0, 2);
+  // sums[i][j] for weights [column, column + columns), columns at most a tile's; asks for the lines of a later tile.
+  void multiply(std::int64_t column, std::int64_t columns, Ahead later, R* sums, std::int64_t sum_stride) const {
+    if (columns == kWeights) return tiles<kWeights>(column, later, sums, sum_stride);
+    for (std::int64_t j = 0; j < columns; ++j) tiles<1>(column + j, {}, sums + j, sum_stride);
   }
 
  private:
@@ -141,22 +133,52 @@ class Strip {
   const T* w_;
   std::int64_t w_stride_, k_;
 
-  std::int64_t row_bytes() const { return w_stride_ * static_cast<std::int64_t>(sizeof(T)); }
-  // Each tile of a strip asks for its share of the rows behind.
-  std::int64_t lines(std::int64_t soon) const {
-    const std::int64_t share = 64 * ((x_.rows() + kTileRows - 1) / kTileRows);
-    return (soon * row_bytes() + share - 1) / share;
-  }
-
   template <int N>
-  void tiles(std::int64_t column, std::int64_t soon, R* sums, std::int64_t sum_stride) const {
-    Ahead ahead{reinterpret_cast<const char*>(w_ + (column + N) * w_stride_), lines(soon)};
+  void tiles(std::int64_t column, Ahead later, R* sums, std::int64_t sum_stride) const {
+    const std::int64_t count = (x_.rows() + kTileRows - 1) / kTileRows;
+    later.lines = (later.lines + count - 1) / count;  // each tile of the strip asks for its share
     const auto tile = [&]<int M>(std::int64_t i) {
-      dot_tile<M, N>(x_.tile(i), w_ + column * w_stride_, w_stride_, k_, ahead, sums + i * sum_stride, sum_stride);
-      ahead.next += 64 * ahead.lines;
+      dot_tile<M, N>(x_.tile(i), w_ + column * w_stride_, w_stride_, k_, later, sums + i * sum_stride, sum_stride);
+      later.next += 64 * later.lines;
     };
     for (std::int64_t i = 0; i < x_.rows(); i += kTileRows)
       x_.registers(i) == 1 ? tile.template operator()<1>(i) : tile.template operator()<kMostRegisters>(i);
+  }
+};
+
+// The same for up to four rows of x as they lie.
+template <class T>
+class NarrowStrip {
+ public:
+  using R = Real<T>;
+  NarrowStrip(const TensorView& x, const TensorView& weights)
+      : rows_(x.shape[0]), w_(weights.as<T>()), w_stride_(weights.strides[0]), k_(weights.shape[1]) {
+    for (std::int64_t i = 0; i < kFew; ++i) x_[i] = x.as<T>() + std::min(i, rows_ - 1) * x.strides[0];
+  }
+
+  // As above; `sums` has four rows, however few x has.
+  void multiply(std::int64_t column, std::int64_t columns, Ahead later, R* sums, std::int64_t sum_stride) const {
+    if (columns == kWeights) return tile(column, w_stride_, later, sums, sum_stride);
+    for (std::int64_t j = 0; j < columns; ++j) {  // a row alone: eight times the same
+      R same[kFew * kWeights];
+      tile(column + j, 0, {}, same, kWeights);
+      for (std::int64_t i = 0; i < rows_; ++i) sums[i * sum_stride + j] = same[i * kWeights];
+    }
+  }
+
+ private:
+  const T* x_[kFew];
+  std::int64_t rows_;
+  const T* w_;
+  std::int64_t w_stride_, k_;
+
+  void tile(std::int64_t column, std::int64_t w_stride, Ahead later, R* sums, std::int64_t sum_stride) const {
+    const auto rows = [&]<int X>() {
+      narrow_tile<X>(x_, w_ + column * w_stride_, w_stride, k_, later, sums, sum_stride);
+    };
+    if (rows_ == 1) return rows.template operator()<1>();
+    if (rows_ == 2) return rows.template operator()<2>();
+    rows.template operator()<4>();
   }
 };
 
@@ -181,39 +203,83 @@ void finish_block(Activation activation, const Real<T>* sums, std::int64_t sum_s
   });
 }
 
+// A product whose columns threads take in turns. Where: y = activation(x w^T + bias).
 template <class T, class Y>
-void row_linear(Backend& backend, const TensorView& x, const TensorView& w, const TensorView& bias,
-                Activation activation, const TensorView& y) {
+struct RowProduct {
   using R = Real<T>;
-  const std::int64_t m = x.shape[0], n = w.shape[0], k = x.shape[1];
-  const RealVector<R> shift(backend, bias);
-  const std::int64_t tiles = (n + kWeights - 1) / kWeights;
+  TensorView w;
+  const R* bias;
+  Activation activation;
+  Y* y;
+  std::int64_t y_stride;
+
+  // What one thread does for the rows [row, row + height) of x, those of the strip.
+  template <class AnyStrip>
+  void multiply(const AnyStrip& strip, std::int64_t row, std::int64_t height, Turns& turns, int thread) const {
+    alignas(64) R sums[kTallestBlock * kPanel];
+    Turns::Run run = turns.take(thread), next;
+    lines(run).ask_for_all();
+    for (; run.count > 0; run = next) {
+      next = turns.take(thread);
+      const std::int64_t first = kWeights * run.first, width = std::min(w.shape[0] - first, kWeights * run.count);
+      for (std::int64_t i = 0; i < run.count; ++i) {
+        const Ahead later = lines(i + 1 < run.count ? Turns::Run{run.first + i + 1, 1} : next);
+        strip.multiply(first + kWeights * i, std::min(kWeights, width - kWeights * i), later, sums + kWeights * i,
+                       width);
+      }
+      finish_block<T>(activation, sums, width, height, width, bias ? bias + first : nullptr, y + row * y_stride + first,
+                      y_stride);
+    }
+  }
+
+ private:
+  // Of a run's first tile, if there is one.
+  Ahead lines(Turns::Run run) const {
+    if (run.count == 0) return {};
+    const std::int64_t bytes = w.strides[0] * static_cast<std::int64_t>(sizeof(T)),
+                       rows = std::min(kWeights, w.shape[0] - kWeights * run.first);
+    return {reinterpret_cast<const char*>(w.as<T>()) + kWeights * run.first * bytes, (rows * bytes + 63) / 64};
+  }
+};
+
+Turns turns_at(std::int64_t columns) {
+  return Turns((columns + kWeights - 1) / kWeights, omp_get_max_threads(), kPanel / kWeights);
+}
+
+template <class T, class Y>
+void few_rows(const TensorView& x, const RowProduct<T, Y>& product) {
+  const NarrowStrip<T> strip(x, product.w);
+  Turns turns = turns_at(product.w.shape[0]);
+#pragma omp parallel if (x.shape[0] * product.w.elements() >= 64 * kParallelElements)
+  product.multiply(strip, 0, x.shape[0], turns, omp_get_thread_num());
+}
+
+template <class T, class Y>
+void many_rows(Backend& backend, const TensorView& x, const RowProduct<T, Y>& product) {
+  const std::int64_t m = x.shape[0], n = product.w.shape[0], k = x.shape[1];
   const std::int64_t fits = kBlockBytes / std::max<std::int64_t>(1, k * static_cast<std::int64_t>(sizeof(T)));
   const std::int64_t block = std::clamp(fits / kTileRows * kTileRows, kTileRows, kTallestBlock);
   const std::int64_t packed = PackedRows<T>::elements(std::min(m, block), k);
   const Scratch<T> memory(backend, packed * omp_get_max_threads());
+  std::vector<Turns> turns;
+  for (std::int64_t row = 0; row < m; row += block) turns.push_back(turns_at(n));
 #pragma omp parallel if (m * n * k >= 64 * kParallelElements)
   {
-    const std::int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
-    const std::int64_t first = tiles * thread / threads * kWeights,
-                       last = std::min(n, tiles * (thread + 1) / threads * kWeights);
+    const int thread = omp_get_thread_num();
     PackedRows<T> rows(memory.data() + packed * thread);
-    const Strip<T> strip(rows, w);
-    strip.await(first, std::min<std::int64_t>(kWeights, last - first));
-    alignas(64) R sums[kTallestBlock * kPanel];
     for (std::int64_t row = 0; row < m; row += block) {
       rows.pack(x.as<T>() + row * x.strides[0], x.strides[0], std::min(block, m - row), k);
-      for (std::int64_t column = first; column < last; column += kPanel) {
-        const std::int64_t columns = std::min(kPanel, last - column);
-        for (std::int64_t j = 0; j < columns; j += kWeights) {
-          const std::int64_t width = std::min<std::int64_t>(kWeights, columns - j), next = column + j + width;
-          strip.multiply(column + j, width, std::min<std::int64_t>(kWeights, last - next), sums + j, columns);
-        }
-        finish_block<T>(activation, sums, columns, rows.rows(), columns, shift.data() ? shift.data() + column : nullptr,
-                        y.as<Y>() + row * y.strides[0] + column, y.strides[0]);
-      }
+      product.multiply(Strip<T>(rows, product.w), row, rows.rows(), turns[row / block], thread);
     }
   }
+}
+
+template <class T, class Y>
+void row_linear(Backend& backend, const TensorView& x, const TensorView& w, const TensorView& bias,
+                Activation activation, const TensorView& y) {
+  const RealVector<Real<T>> shift(backend, bias);
+  const RowProduct<T, Y> product{w, shift.data(), activation, y.as<Y>(), y.strides[0]};
+  x.shape[0] <= kFew ? few_rows(x, product) : many_rows(backend, x, product);
 }
 
 }  // namespace

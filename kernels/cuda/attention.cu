@@ -2,7 +2,7 @@
 // bf16 goes to flash_attention.cu.
 //
 // A block has 32 queries of one head and goes over the tiles of 32 keys that they see in order. Products are plain
-// fused multiply-adds in FP32 (f64 for f64). Floor: 4 d multiply-adds for each pair of query and key.
+// fused multiply-adds in FP32 (f64 for f64). Floor: 4 d FLOP for each pair of query and key.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/flash_attention.h"
 

@@ -64,6 +64,35 @@ struct Extents {
   __device__ std::int64_t kv_head(std::int64_t head) const { return head / (a / g); }
 };
 
+// What the kernels of attention's backward are told.
+template <class T>
+struct Gradient {
+  Heads<T> q, k, v, out, dout, dq, dk, dv;
+  Extents extents;
+  Visible visible;
+  Real<T> scale;
+  const Real<T>* log_sum_exp;  // [b, a, t]
+  Real<T>* delta;              // scratch [b, a, t]: sum of dout out
+
+  Gradient(const Backend::AttentionGradient& call, Real<T>* scratch)
+      : q(call.q),
+        k(call.k),
+        v(call.v),
+        out(call.out),
+        dout(call.dout),
+        dq(call.dq),
+        dk(call.dk),
+        dv(call.dv),
+        extents(call.q, call.k),
+        visible(call.mask, extents.t),
+        scale(static_cast<Real<T>>(call.scale)),
+        log_sum_exp(call.log_sum_exp.as<Real<T>>()),
+        delta(scratch) {}
+  __device__ std::int64_t row(std::int64_t sequence, std::int64_t head, std::int64_t token) const {
+    return (sequence * extents.a + head) * extents.t + token;
+  }
+};
+
 // Elements of shared memory between rows of a [32, d] tile: odd, so that a column's elements fall into other banks.
 __host__ __device__ inline std::int64_t row_stride(std::int64_t d) { return d | 1; }
 

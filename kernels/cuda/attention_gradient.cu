@@ -4,6 +4,7 @@
 // and no atomics.
 //
 // Orders of summation: dK and dV of a key over the group's query heads, then over query tiles; dQ over key tiles.
+// Floor: 14 d FLOP for each pair of query and key that see each other, outside of tensor cores.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/flash_attention.h"
 
@@ -11,21 +12,6 @@ namespace coxswain {
 namespace {
 
 using namespace attention_tiles;
-
-template <class T>
-struct Backward {
-  using R = Real<T>;
-  Heads<T> q, k, v, out, dout, dq, dk, dv;
-  Extents extents;
-  Visible visible;
-  R scale;
-  const R* log_sum_exp;  // [b, a, t]
-  R* delta;              // scratch [b, a, t]: sum of dout out
-
-  __device__ std::int64_t row(std::int64_t sequence, std::int64_t head, std::int64_t token) const {
-    return (sequence * extents.a + head) * extents.t + token;
-  }
-};
 
 // Tiles in shared memory: q, k, v and dout [32, d], weights and slopes of scores [32, 32] by query and key.
 template <class R>
@@ -44,7 +30,7 @@ std::size_t tiles_bytes(std::int64_t d) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) attention_delta_kernel(Backward<T> op) {
+__global__ void __launch_bounds__(kThreads) attention_delta_kernel(Gradient<T> op) {
   using R = Real<T>;
   const Extents& extents = op.extents;
   const std::int64_t item = std::int64_t{blockIdx.x} * (kThreads / kWarp) + threadIdx.x / kWarp;
@@ -61,7 +47,7 @@ __global__ void __launch_bounds__(kThreads) attention_delta_kernel(Backward<T> o
 
 // Weights and slopes of the tile of queries from `query` and keys from `key`, both loaded.
 template <class T>
-__device__ void score_slopes(const Backward<T>& op, const Tiles<Real<T>>& tiles, std::int64_t sequence,
+__device__ void score_slopes(const Gradient<T>& op, const Tiles<Real<T>>& tiles, std::int64_t sequence,
                              std::int64_t head, std::int64_t query, std::int64_t key) {
   using R = Real<T>;
   R scores[kRows][kColumns], slopes[kRows][kColumns];
@@ -84,7 +70,7 @@ __device__ void score_slopes(const Backward<T>& op, const Tiles<Real<T>>& tiles,
 }
 
 template <class T, int width>
-__global__ void __launch_bounds__(kTileThreads) attention_key_gradient_kernel(Backward<T> op) {
+__global__ void __launch_bounds__(kTileThreads) attention_key_gradient_kernel(Gradient<T> op) {
   using R = Real<T>;
   const Extents& extents = op.extents;
   const Tiles<R> tiles(extents.d);
@@ -114,7 +100,7 @@ __global__ void __launch_bounds__(kTileThreads) attention_key_gradient_kernel(Ba
 }
 
 template <class T, int width>
-__global__ void __launch_bounds__(kTileThreads) attention_query_gradient_kernel(Backward<T> op) {
+__global__ void __launch_bounds__(kTileThreads) attention_query_gradient_kernel(Gradient<T> op) {
   using R = Real<T>;
   const Extents& extents = op.extents;
   const Tiles<R> tiles(extents.d);
@@ -137,26 +123,11 @@ __global__ void __launch_bounds__(kTileThreads) attention_query_gradient_kernel(
 }
 
 template <class T>
-void attention_gradient(Backend& backend, cudaStream_t stream, const Backend::AttentionGradient& call) {
-  using R = Real<T>;
-  const Extents extents(call.q, call.k);
-  const Scratch<R> delta(backend, extents.b * extents.a * extents.t);
-  const Backward<T> op{Heads<T>(call.q),
-                       Heads<T>(call.k),
-                       Heads<T>(call.v),
-                       Heads<T>(call.out),
-                       Heads<T>(call.dout),
-                       Heads<T>(call.dq),
-                       Heads<T>(call.dk),
-                       Heads<T>(call.dv),
-                       extents,
-                       Visible(call.mask, extents.t),
-                       R(call.scale),
-                       call.log_sum_exp.as<R>(),
-                       delta.data()};
+void attention_gradient(cudaStream_t stream, const Gradient<T>& op) {
+  const Extents& extents = op.extents;
   launch(stream, {dim3(pieces(extents.b * extents.a * extents.t, kThreads / kWarp))}, attention_delta_kernel<T>, op);
   const unsigned b = pieces(extents.b, 1), a = pieces(extents.a, 1), g = pieces(extents.g, 1);
-  const std::size_t bytes = tiles_bytes<R>(extents.d);
+  const std::size_t bytes = tiles_bytes<Real<T>>(extents.d);
   dispatch_width("attention_gradient", extents.d, [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
     launch(stream, {dim3(extents.tiles(), g, b), dim3(kTileThreads), bytes}, attention_key_gradient_kernel<T, kWidth>,
@@ -172,11 +143,11 @@ void CudaBackend::do_attention_gradient(const AttentionGradient& op) {
   if (op.q.elements() == 0) return;
   dispatch_type(op.q.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
+    const Scratch<Real<T>> delta(*this, op.log_sum_exp.elements());
     if constexpr (std::is_same_v<T, bf16>) {
-      const Scratch<float> delta(*this, op.log_sum_exp.elements());
       flash_attention_gradient(stream(), op, delta.data());
     } else {
-      coxswain::attention_gradient<T>(*this, stream(), op);
+      coxswain::attention_gradient<T>(stream(), Gradient<T>(op, delta.data()));
     }
   });
 }

@@ -1,4 +1,5 @@
 // target += weight (x - target): one step of an exponential moving average, whose decay is 1 - weight.
+// Floor: x and target through memory once, and target back: 12 bytes an element.
 #include "kernels/cuda/strips.cuh"
 
 namespace coxswain {

@@ -31,6 +31,7 @@ class CudaBackend : public Backend {
   double library_product_seconds(LinearProduct product, DType dtype, std::int64_t m, std::int64_t n,
                                  std::int64_t k) override;
   double copy_bytes_per_second() override;
+  double read_bytes_per_second() override;
   int device() const { return device_; }
   // Of what this backend is asked for now, for transfers to wait for it and it for them.
   cudaStream_t stream() const;

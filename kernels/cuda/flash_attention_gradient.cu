@@ -26,18 +26,14 @@ constexpr int kTileRows = 64;  // of queries and of keys
 constexpr int kOwnRows = 16;   // a warp's
 enum class Part { both, keys, values };
 
-struct Backward {
-  Heads<bf16> q, k, v, out, dout, dq, dk, dv;
-  Extents extents;
-  Visible visible;
-  float scale, factor;  // of scores: scale, scale / ln 2
-  const float* log_sum_exp;
-  float* delta;  // scratch [b, a, t]: sum of dout out
+struct Backward : attention_tiles::Gradient<bf16> {
+  float factor;  // of scores, in powers of two
   bool wide;
 
-  __device__ std::int64_t row(std::int64_t sequence, std::int64_t head, int token) const {
-    return (sequence * extents.a + head) * extents.t + token;
-  }
+  Backward(const Backend::AttentionGradient& call, float* scratch)
+      : Gradient(call, scratch),
+        factor(call.scale * kLog2E),
+        wide(moves_wide({&call.q, &call.k, &call.v, &call.out, &call.dout, &call.dq, &call.dk, &call.dv})) {}
 };
 
 // A group of `lanes` lanes has one row, a lane eight elements. Floor: out and dout through memory once.
@@ -287,22 +283,8 @@ void run(cudaStream_t stream, const Backward& op) {
 }  // namespace
 
 void flash_attention_gradient(cudaStream_t stream, const Backend::AttentionGradient& call, float* delta) {
-  const Extents extents(call.q, call.k);
-  const Backward op{Heads<bf16>(call.q),
-                    Heads<bf16>(call.k),
-                    Heads<bf16>(call.v),
-                    Heads<bf16>(call.out),
-                    Heads<bf16>(call.dout),
-                    Heads<bf16>(call.dq),
-                    Heads<bf16>(call.dk),
-                    Heads<bf16>(call.dv),
-                    extents,
-                    Visible(call.mask, extents.t),
-                    call.scale,
-                    call.scale * kLog2E,
-                    call.log_sum_exp.as<float>(),
-                    delta,
-                    moves_wide({&call.q, &call.k, &call.v, &call.out, &call.dout, &call.dq, &call.dk, &call.dv})};
+  const Backward op(call, delta);
+  const Extents& extents = op.extents;
   const int lanes = extents.d <= 64 ? 8 : extents.d <= 128 ? 16 : 32;
   launch(stream, {dim3(pieces(extents.b * extents.a * extents.t * lanes, kThreads))}, flash_delta_kernel, op, lanes);
   dispatch_columns("attention_gradient", extents.d, [&](auto width) { run<decltype(width)::value>(stream, op); });

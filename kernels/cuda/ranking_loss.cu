@@ -1,5 +1,5 @@
 // Losses of a reward model; the formulas are in kernels/ranked_group.h. A thread has a group, and one block adds up
-// what the groups give, in double.
+// what the groups give, in double. Floor: three numbers a response; there are some tens of them.
 #include "kernels/cuda/common.cuh"
 #include "kernels/ranked_group.h"
 

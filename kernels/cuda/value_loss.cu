@@ -1,4 +1,5 @@
-// The clipped value loss of PPO; the formulas are in kernels/token_losses.h. One block, as for the policy's.
+// The clipped value loss of PPO; the formulas are in kernels/token_losses.h. One block, as for the policy's,
+// and the same floor: five numbers a token.
 #include <limits>
 
 #include "kernels/cuda/common.cuh"

@@ -81,6 +81,10 @@ class Communicator {
   virtual void open(const std::vector<Route>&) {}
   virtual Request send(TensorView data, int to, const char* name) = 0;
   virtual Request receive(TensorView data, int from, const char* name) = 0;
+  // A receive for later: what arrives may lie in data from now on, beside all that the backend is asked for until it is
+  // waited for. Until then it stands in the way of nothing, a wait for the whole device included, so that it may hang
+  // on what is sent meanwhile.
+  virtual Request expect(TensorView data, int from, const char* name) { return receive(data, from, name); }
   // Collective, as all that follows: every rank sends and receives what it says, and none waits for the order of
   // another one's. Between two ranks messages arrive in the order of sending. Data must live until waited for.
   virtual Request exchange(const std::vector<Message>& incoming, const std::vector<Message>& outgoing,

@@ -51,6 +51,37 @@ class NcclChannel::UnderWay final : public Request::State {
   bool waited_ = false;
 };
 
+// An operation that NCCL has not been told of, and since when its memory is free.
+class NcclChannel::Expected final : public Request::State {
+ public:
+  Expected(NcclChannel& channel, std::string name, Operation operation)
+      : channel_(channel),
+        name_(std::move(name)),
+        operation_(std::move(operation)),
+        exceptions_(std::uncaught_exceptions()) {
+    check_cuda(cudaEventRecord(ready_.get(), channel_.backend_.stream()), "cudaEventRecord");
+  }
+  ~Expected() override {
+    if (std::uncaught_exceptions() > exceptions_) return;
+    try {
+      wait();
+    } catch (...) {  // see UnderWay
+    }
+  }
+  bool ready() override { return true; }
+  void wait() override {
+    if (!operation_) return;
+    channel_.run_after(ready_, name_.c_str(), std::exchange(operation_, nullptr)).wait();
+  }
+
+ private:
+  NcclChannel& channel_;
+  std::string name_;  // outlives the caller's
+  Operation operation_;
+  CudaEvent ready_;
+  int exceptions_;
+};
+
 NcclChannel::NcclChannel(NcclWatch& watch, const CudaBackend& backend, const Place& place, const char* name)
     : watch_(watch), name_(name), backend_(backend) {
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
@@ -75,7 +106,15 @@ NcclChannel::~NcclChannel() {
 
 Request NcclChannel::run(const char* name, const Operation& operation) {
   check_cuda(cudaEventRecord(ready_.get(), backend_.stream()), "cudaEventRecord");
-  check_cuda(cudaStreamWaitEvent(stream_, ready_.get(), 0), "cudaStreamWaitEvent");
+  return run_after(ready_, name, operation);
+}
+
+Request NcclChannel::run_when_awaited(const char* name, Operation operation) {
+  return Request(std::make_unique<Expected>(*this, name, std::move(operation)));
+}
+
+Request NcclChannel::run_after(const CudaEvent& ready, const char* name, const Operation& operation) {
+  check_cuda(cudaStreamWaitEvent(stream_, ready.get(), 0), "cudaStreamWaitEvent");
   check_nccl(ncclGroupStart(), "ncclGroupStart", name);
   const ncclResult_t asked = operation(communicator_, stream_);
   const NcclWatch::Waiting waiting(watch_, name);  // for the other ranks, where this makes the first connection
@@ -116,8 +155,11 @@ std::optional<std::string> NcclChannel::problem(WatchClock::time_point now, std:
   const ncclResult_t asked = ncclCommGetAsyncError(communicator_, &state);
   forget_finished(now);
   const std::string& name = flights_.empty() ? name_ : flights_.front().name;
-  if (asked == ncclSuccess && state != ncclSuccess && state != ncclInProgress)
-    return fmt::format("NCCL: '{}' failed: {} ({})", name, ncclGetErrorString(state), ncclGetLastError(communicator_));
+  if (asked == ncclSuccess && state != ncclSuccess && state != ncclInProgress) {
+    const char* const more = ncclGetLastError(communicator_);
+    return fmt::format("NCCL: '{}' failed: {}{}{}", name, ncclGetErrorString(state), more && *more ? ": " : "",
+                       more ? more : "");
+  }
   if (flights_.empty() || now - flights_.front().since <= limit) return std::nullopt;
   return late_text(name, limit);
 }

@@ -51,16 +51,22 @@ class NcclChannel final : public Watched {
   // Calls of NCCL that make one operation; they begin when what the backend was asked for before is done.
   using Operation = std::function<ncclResult_t(ncclComm_t communicator, cudaStream_t stream)>;
   Request run(const char* name, const Operation& operation);
+  // The same, asked for when it is waited for: by then the host may have asked the backend for much else, beside which
+  // the operation goes on. (Under way already, it would keep cudaFree waiting, and whoever it waits for may come
+  // later.)
+  Request run_when_awaited(const char* name, Operation operation);
 
   std::optional<std::string> problem(WatchClock::time_point now, std::chrono::duration<double> limit) override;
 
  private:
   class UnderWay;
+  class Expected;
   struct Flight {
     std::string name;
     CudaEvent done;
     WatchClock::time_point since;
   };
+  Request run_after(const CudaEvent& ready, const char* name, const Operation& operation);
   void join(std::uint64_t ticket);  // what the backend is asked for from now on begins when the operation is done
   void forget_finished(WatchClock::time_point now);
   CudaEvent take_event();

@@ -62,6 +62,7 @@ class NcclCommunicator final : public Communicator {
   void open(const std::vector<Route>& routes) override;
   Request send(TensorView data, int to, const char* name) override;
   Request receive(TensorView data, int from, const char* name) override;
+  Request expect(TensorView data, int from, const char* name) override;
   Request exchange(const std::vector<Message>& incoming, const std::vector<Message>& outgoing,
                    const char* name) override;
   void all_gather(TensorView piece, TensorView out, const char* name) override;
@@ -164,13 +165,25 @@ Request NcclCommunicator::send(TensorView data, int to, const char* name) {
   });
 }
 
+// On the receiving rank of a route.
+NcclChannel::Operation receipt_of(const TensorView& data) {
+  return [memory = data.data, bytes = data.bytes()](ncclComm_t pair, cudaStream_t stream) {
+    return ncclRecv(memory, bytes, ncclUint8, 0, pair, stream);
+  };
+}
+
 Request NcclCommunicator::receive(TensorView data, int from, const char* name) {
   checks::require_dense(data, name);
   NcclChannel& channel = route({name, from, rank()});
   if (data.bytes() == 0) return Request();
-  return channel.run(name, [&](ncclComm_t pair, cudaStream_t stream) {
-    return ncclRecv(data.data, data.bytes(), ncclUint8, 0, pair, stream);
-  });
+  return channel.run(name, receipt_of(data));
+}
+
+Request NcclCommunicator::expect(TensorView data, int from, const char* name) {
+  checks::require_dense(data, name);
+  NcclChannel& channel = route({name, from, rank()});
+  if (data.bytes() == 0) return Request();
+  return channel.run_when_awaited(name, receipt_of(data));
 }
 
 Request NcclCommunicator::exchange(const std::vector<Message>& incoming, const std::vector<Message>& outgoing,

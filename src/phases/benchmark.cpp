@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "io/terminal.h"
+#include "phases/operation_table.h"
 
 namespace coxswain {
 
@@ -67,33 +67,18 @@ void Benchmark::finish() {
   for (const auto& [name, floor] : linear) gemm.seconds += floor.seconds, gemm.flops += floor.flops;
   const double gemm_rate = gemm.seconds > 0 ? gemm.flops / gemm.seconds : 0;
 
-  std::vector<std::pair<double, std::string>> rows;
-  double sum = 0, floor_sum = 0;
+  const MachineRates rates{gemm_rate, copy_rate};
+  std::vector<TimedOperation> operations;
   for (const auto& [name, cost] : costs) {
-    const double seconds = cost.seconds / steps;
     const auto known = linear.find(name);
     // Attention multiplies matrices too; what only moves bytes is bound by the copy.
-    const double floor = known != linear.end() ? known->second.seconds
-                                               : std::max(gemm_rate > 0 ? cost.flops / steps / gemm_rate : 0,
-                                                          copy_rate > 0 ? cost.bytes / steps / copy_rate : 0);
-    sum += seconds;
-    floor_sum += floor;
-    rows.emplace_back(seconds, fmt::format("{:<26} {:>8.0f} {:>10.2f} {:>7.1f} {:>9.1f} {:>9.1f} {:>10.2f} {:>7.0f}\n",
-                                           name, static_cast<double>(cost.calls) / steps, 1e3 * seconds,
-                                           100 * seconds / median, cost.flops / steps / std::max(seconds, 1e-12) * 1e-9,
-                                           cost.bytes / steps / std::max(seconds, 1e-12) * 1e-9, 1e3 * floor,
-                                           100 * floor / std::max(seconds, 1e-12)));
+    operations.push_back({name, cost, known != linear.end() ? known->second.seconds * steps : rates.floor(cost)});
   }
-  std::sort(rows.rbegin(), rows.rend());
   const double tokens = static_cast<double>(config_.batch.tokens_per_step());
   table_ = fmt::format(
       "\nOne step of rank 0, mean of {:.0f}; floors measured in this run: GEMM {:.1f} GFLOP/s ({}), copy {:.1f} GB/s\n",
       steps, gemm_rate * 1e-9, name_of(config_.model.working_type()), copy_rate * 1e-9);
-  table_ += fmt::format("{:<26} {:>8} {:>10} {:>7} {:>9} {:>9} {:>10} {:>7}\n", "operation", "calls", "ms", "% step",
-                        "GFLOP/s", "GB/s", "floor ms", "% floor");
-  for (const auto& [seconds, row] : rows) table_ += row;
-  table_ += fmt::format("{:<26} {:>8} {:>10.2f} {:>7.1f} {:>9} {:>9} {:>10.2f} {:>7.0f}\n", "all operations", "",
-                        1e3 * sum, 100 * sum / median, "", "", 1e3 * floor_sum, 100 * floor_sum / sum);
+  table_ += operation_table(std::move(operations), steps, median);
   table_ += fmt::format(
       "step, median               {:>19.2f} ms   {:.0f} tokens/s   {:.1f} % of the GEMM floor ({:.2f} ms)\n",
       1e3 * median, tokens / median, 100 * gemm.seconds / median, 1e3 * gemm.seconds);

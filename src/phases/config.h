@@ -14,7 +14,7 @@ struct RunConfig {
   std::string
       initialize_from;  // weights to start with: a run directory (its best or newest checkpoint) or a checkpoint
   WeightsKind initialize_weights = WeightsKind::model;
-  std::string benchmark = "pretrain";  // what phase benchmark measures: pretrain, ppo
+  std::string benchmark = "pretrain";  // what phase benchmark measures: pretrain, generate, ppo
   std::int64_t steps = 0;              // of the whole run, restarts included
   std::uint64_t seed = 1;
   double wall_limit_minutes = 0;    // save and stop with code 75 after this time; 0: no limit

@@ -6,12 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/random.h"
 #include "data/tokenizer_identity.h"
 #include "io/append_file.h"
 #include "io/output_file.h"
 #include "io/run_history.h"
 #include "phases/policy_sampling.h"
+#include "rl/random_prompts.h"
 
 namespace coxswain {
 
@@ -25,13 +25,10 @@ bool chats(const GenerateConfig& config) {
 }
 
 std::vector<PromptRecord> synthetic_prompts(const GeneratePhaseConfig& config) {
-  const auto length = static_cast<std::uint64_t>(config.generate.synthetic_prompt_tokens);
-  const RandomKey key{config.run.seed, kSyntheticStream};
-  std::vector<PromptRecord> prompts(static_cast<std::size_t>(config.generate.synthetic_prompts));
-  for (std::uint64_t i = 0; i < prompts.size(); ++i)
-    for (std::uint64_t t = 0; t < length; ++t)
-      prompts[i].tokens.push_back(static_cast<std::int32_t>(
-          uniform_integer(key, i * length + t, static_cast<std::uint64_t>(config.model.vocabulary))));
+  std::vector<PromptRecord> prompts;
+  for (auto& tokens : random_prompts({config.run.seed, kSyntheticStream}, config.generate.synthetic_prompts,
+                                     config.generate.synthetic_prompt_tokens, config.model.vocabulary))
+    prompts.push_back({std::move(tokens), {}, {}, {}, {}});
   return prompts;
 }
 

@@ -6,7 +6,9 @@
 #include <chrono>
 #include <numeric>
 
-#include "base/random.h"
+#include "phases/generate_benchmark.h"
+#include "phases/operation_table.h"
+#include "rl/random_prompts.h"
 #include "rl/roll_out.h"
 
 namespace coxswain {
@@ -29,30 +31,19 @@ PpoBenchmark::PpoBenchmark(const PpoBenchmarkConfig& config, const ProcessGrid& 
 }
 
 std::vector<GenerationRequest> PpoBenchmark::requests() const {
-  const auto length = static_cast<std::size_t>(config_.models.batch.length - config_.new_tokens);
-  const auto vocabulary = static_cast<std::uint64_t>(config_.models.policy.vocabulary);
   std::vector<GenerationRequest> asked;
-  for (int i = 0; i < config_.models.ppo.episodes; ++i) {
-    GenerationRequest request;
-    request.prompt_index = i;
-    for (std::size_t t = 0; t < length; ++t)
-      request.prompt.push_back(static_cast<std::int32_t>(
-          uniform_integer(kPromptKey, static_cast<std::uint64_t>(i) * length + t, vocabulary)));
-    asked.push_back(std::move(request));
-  }
+  for (auto& prompt :
+       random_prompts(kPromptKey, config_.models.ppo.episodes, config_.models.batch.length - config_.new_tokens,
+                      config_.models.policy.vocabulary))
+    asked.push_back({std::move(prompt), std::ssize(asked), 0});
   return asked;
 }
 
 double PpoBenchmark::cache_bytes_read() {
-  Model& policy = models_.policy();
-  const ModelConfig& model = config_.models.policy;
-  int layers = 0;
-  for (int chunk = 0; chunk < policy.stages(); ++chunk) layers += policy.stage(chunk).layers();
-  const double of_token = 2.0 * layers * model.kv_heads / grid_.config().tensor * model.head_size *
-                          static_cast<double>(size_of(model.working_type()));
-  const double first = config_.models.batch.length - config_.new_tokens, count = config_.new_tokens;
-  const double tokens = count * (first + (count - 1) / 2);  // the first is drawn at the prompt's last position
-  return config_.models.ppo.episodes / grid_.config().data * tokens * of_token;
+  return coxswain::cache_bytes_read(models_.policy(), config_.models.policy, grid_.config(),
+                                    {.count = config_.models.ppo.episodes,
+                                     .prompt = config_.models.batch.length - config_.new_tokens,
+                                     .new_tokens = config_.new_tokens});
 }
 
 void PpoBenchmark::measure(const std::string& name, const std::function<void()>& work) {
@@ -68,10 +59,7 @@ void PpoBenchmark::measure(const std::string& name, const std::function<void()>&
   auto part = std::find_if(parts_.begin(), parts_.end(), [&](const auto& known) { return known.first == name; });
   if (part == parts_.end()) part = parts_.insert(parts_.end(), {name, Part()});
   part->second.seconds += seconds;
-  for (const auto& [operation, cost] : backend_.costs()) {
-    part->second.costs[operation].flops += cost.flops;
-    part->second.costs[operation].bytes += cost.bytes;
-  }
+  for (const auto& [operation, cost] : backend_.costs()) part->second.costs[operation] += cost;
 }
 
 StepReport PpoBenchmark::run_step() {
@@ -114,19 +102,9 @@ void PpoBenchmark::update() {
   }
 }
 
-double PpoBenchmark::floor_of(const Part& part, double gemm_rate, double copy_rate) const {
-  double seconds = 0;
-  for (const auto& [name, cost] : part.costs)
-    seconds += std::max(gemm_rate > 0 ? cost.flops / gemm_rate : 0, copy_rate > 0 ? cost.bytes / copy_rate : 0);
-  return seconds;
-}
-
 void PpoBenchmark::finish() {
-  constexpr std::int64_t kSize = 1024;
   const DType type = config_.models.policy.working_type();
-  const double product = backend_.library_product_seconds(LinearProduct::forward, type, kSize, kSize, kSize);
-  const double gemm_rate = product > 0 ? 2.0 * kSize * kSize * kSize / product : 0;
-  const double copy_rate = backend_.copy_bytes_per_second();
+  const MachineRates rates{product_rate(backend_, type), backend_.copy_bytes_per_second()};
   const auto count = static_cast<double>(std::max<std::int64_t>(1, counted_));
   double sum = 0;
   for (const auto& [name, part] : parts_)
@@ -134,10 +112,12 @@ void PpoBenchmark::finish() {
   table_ = fmt::format(
       "\nOne rollout of {} episodes and its updates, rank 0; floors measured in this run: GEMM {:.1f} "
       "GFLOP/s ({}), copy {:.1f} GB/s\n{:<20} {:>10} {:>8} {:>10} {:>8}\n",
-      config_.models.ppo.episodes, gemm_rate * 1e-9, name_of(type), copy_rate * 1e-9, "part", "seconds", "% step",
+      config_.models.ppo.episodes, rates.flops * 1e-9, name_of(type), rates.bytes * 1e-9, "part", "seconds", "% step",
       "floor s", "% floor");
   for (const auto& [name, part] : parts_) {
-    const double seconds = part.seconds / count, floor = floor_of(part, gemm_rate, copy_rate) / count;
+    double floor = 0;
+    for (const auto& [operation, cost] : part.costs) floor += rates.floor(cost) / count;
+    const double seconds = part.seconds / count;
     table_ += fmt::format("{:<20} {:>10.3f} {:>8.1f} {:>10.3f} {:>8.1f}\n", name, seconds, 100 * seconds / sum, floor,
                           100 * floor / seconds);
   }

@@ -34,9 +34,7 @@ class PpoBenchmark final : public Phase {
   void finish() override;
   std::string summary() const override { return table_; }
 
-  // Of keys and values on this rank, by the rows that draw a token, each from a cache of its own: the operation itself
-  // cannot count it, as positions are known to the device alone.
-  double cache_bytes_read();
+  double cache_bytes_read();  // of a rollout on this rank
 
  private:
   struct Part {
@@ -46,7 +44,6 @@ class PpoBenchmark final : public Phase {
   void measure(const std::string& name, const std::function<void()>& work);
   std::vector<GenerationRequest> requests() const;
   void update();
-  double floor_of(const Part& part, double gemm_rate, double copy_rate) const;
 
   PpoBenchmarkConfig config_;
   const ProcessGrid& grid_;

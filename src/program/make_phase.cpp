@@ -3,6 +3,7 @@
 #include "phases/benchmark.h"
 #include "phases/evaluate.h"
 #include "phases/generate.h"
+#include "phases/generate_benchmark.h"
 #include "phases/load_checkpoint.h"
 #include "phases/ppo.h"
 #include "phases/ppo_benchmark.h"
@@ -57,6 +58,11 @@ std::unique_ptr<Phase> make_phase(const Settings& settings, const ProcessGrid& g
     const PpoBenchmarkConfig config{ppo_model_config(settings), settings.reward_grid, settings.generate.slots,
                                     settings.generate.max_new_tokens, settings.run.steps};
     return std::make_unique<PpoBenchmark>(config, grid, backend);
+  }
+  if (name == "benchmark" && settings.run.benchmark == "generate") {
+    const GenerateBenchmarkConfig config{settings.generate, settings.model, settings.batch.length, settings.run.seed,
+                                         settings.run.steps};
+    return std::make_unique<GenerateBenchmark>(config, grid, backend);
   }
   if (name == "prepare") {
     const PreparePhaseConfig config{settings.prepare, settings.data, settings.chat, settings.run.seed};

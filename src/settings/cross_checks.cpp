@@ -183,6 +183,8 @@ void check_given(const Settings& settings, const Deck&, Mistakes& mistakes) {
   };
   const std::string& phase = settings.run.phase;
   if (phase == "pretrain" || phase == "benchmark") want(settings.run.steps > 0, "[run] steps", "how long to run");
+  if (phase == "benchmark" && settings.run.benchmark == "generate")
+    want(settings.generate.synthetic_prompts > 0, "[generate] synthetic_prompts", "how many responses to measure");
   if (phase == "pretrain") want(!settings.data.source.empty(), "[data] source", "a token file, or synthetic");
   if (phase == "tokenize") {
     want(!settings.data.input.empty(), "[data] input", "text or JSONL files");

@@ -25,8 +25,10 @@ void add_run(std::vector<Key>& keys) {
       .choice("initialize_weights", &C::initialize_weights,
               {{"model", WeightsKind::model}, {"average", WeightsKind::average}},
               {"", "of initialize_from: the weights as they are, or the moving average that ppo keeps", kFree})
-      .choice("benchmark", &C::benchmark, {{"pretrain", std::string("pretrain")}, {"ppo", std::string("ppo")}},
-              {"", "what phase benchmark measures", kFree})
+      .choice(
+          "benchmark", &C::benchmark,
+          {{"pretrain", std::string("pretrain")}, {"generate", std::string("generate")}, {"ppo", std::string("ppo")}},
+          {"", "what phase benchmark measures", kFree})
       .number("steps", &C::steps, kNotNegative, {"steps", "length of the whole run, restarts included", kFree})
       .number("seed", &C::seed, kNotNegative, {"", "of initial weights, data order, dropout and sampling"})
       .number(

@@ -4,11 +4,9 @@ namespace coxswain {
 
 template <class See>
 void Evaluator::run(const Work& work, See&& see) {
-  const int count = static_cast<int>(work.items.size());
-  for (const PipelineTask& task : pipeline_.schedule(count)) {
-    if (task.kind != PipelineTask::Kind::forward) continue;
+  for (const PipelineTask& task : pipeline_.begin(work, Pipeline::Ways::forward)) {
     Stage::Saved saved;
-    pipeline_.forward(work, task, std::nullopt, saved);
+    pipeline_.forward(task, std::nullopt, saved);
     if (model_.stage(task.chunk).is_last()) see(task.micro_batch, saved);
   }
   pipeline_.finish();

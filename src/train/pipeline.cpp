@@ -1,5 +1,6 @@
 #include "train/pipeline.h"
 
+#include <algorithm>
 #include <string>
 
 namespace coxswain {
@@ -25,41 +26,40 @@ Pipeline::Pipeline(Model& model) : model_(model) {
   model.context().grid.pipeline().open(routes);
 }
 
-const std::vector<PipelineTask>& Pipeline::schedule(int micro_batches) {
+const std::vector<PipelineTask>& Pipeline::begin(const Work& work, Ways ways) {
   const GridConfig& grid = model_.context().grid.config();
-  std::vector<PipelineTask>& tasks = schedules_[micro_batches];
-  if (tasks.empty())
-    tasks = pipeline_schedule(grid.pipeline, model_.context().grid.pipeline_rank(), grid.virtual_stages, micro_batches);
+  const int count = static_cast<int>(work.items.size());
+  std::vector<PipelineTask>& tasks = schedules_[{count, ways}];
+  if (tasks.empty()) {
+    tasks = pipeline_schedule(grid.pipeline, model_.context().grid.pipeline_rank(), grid.virtual_stages, count);
+    const auto is_backward = [](const PipelineTask& task) { return task.kind == PipelineTask::Kind::backward; };
+    if (ways == Ways::forward) tasks.erase(std::remove_if(tasks.begin(), tasks.end(), is_backward), tasks.end());
+  }
+  work_ = &work, tasks_ = &tasks, begun_ = 0;
   return tasks;
 }
 
-void Pipeline::forward(const Work& work, const PipelineTask& task, std::optional<Recompute> recompute,
-                       Stage::Saved& saved) {
+void Pipeline::forward(const PipelineTask& task, std::optional<Recompute> recompute, Stage::Saved& saved) {
   Stage& stage = model_.stage(task.chunk);
-  const Work::Item& item = work.items[static_cast<std::size_t>(task.micro_batch)];
-  const GlobalBatch& part = work.part_of(item);
-  const BatchPlace place{part.seed, part.step, item.first_sequence, work.training};
-  saved.batch = Batch(model_.context().backend, item.tokens, place, work.scale_of(item));
-  const int here = global_stage(task.chunk);
-  Tensor x;
-  if (!stage.is_first()) x = arrive(task.kind, here, task.micro_batch, saved.batch.rows());
+  const Work::Item& item = work_->items[static_cast<std::size_t>(task.micro_batch)];
+  const GlobalBatch& part = work_->part_of(item);
+  const BatchPlace place{part.seed, part.step, item.first_sequence, work_->training};
+  saved.batch = Batch(model_.context().backend, item.tokens, place, work_->scale_of(item));
+  Tensor x = arrive(task);
   x = recompute ? stage.forward(std::move(x), *recompute, saved) : stage.evaluate(std::move(x), saved);
-  if (!stage.is_last()) depart(task.kind, here + 1, task.micro_batch, std::move(x));
+  if (!stage.is_last()) depart(task.kind, global_stage(task.chunk) + 1, task.micro_batch, std::move(x));
 }
 
 void Pipeline::backward(const PipelineTask& task, TensorView output_gradient, Stage::Saved& saved,
                         const Stage::PartHook& finished) {
   Stage& stage = model_.stage(task.chunk);
-  const int here = global_stage(task.chunk);
-  Tensor dy;
-  if (!stage.is_last()) dy = arrive(task.kind, here, task.micro_batch, saved.batch.rows());
-  Tensor dx = stage.backward(std::move(dy), output_gradient, saved, finished);
-  if (!stage.is_first()) depart(task.kind, here - 1, task.micro_batch, std::move(dx));
+  Tensor dx = stage.backward(arrive(task), output_gradient, saved, finished);
+  if (!stage.is_first()) depart(task.kind, global_stage(task.chunk) - 1, task.micro_batch, std::move(dx));
   saved = Stage::Saved();
 }
 
 void Pipeline::finish() {
-  for (Departure& departure : departures_) departure.request.wait();
+  for (Transfer& departure : departures_) departure.request.wait();
   departures_.clear();
 }
 
@@ -68,19 +68,45 @@ int Pipeline::global_stage(int chunk) const {
   return chunk * grid.config().pipeline + grid.pipeline_rank();
 }
 
-Tensor Pipeline::arrive(PipelineTask::Kind kind, int to_stage, int micro_batch, std::int64_t rows) {
+bool Pipeline::wants_input(const PipelineTask& task) const {
+  const Stage& stage = model_.stage(task.chunk);
+  return task.kind == PipelineTask::Kind::forward ? !stage.is_first() : !stage.is_last();
+}
+
+int Pipeline::source_of(const PipelineTask& task) const {
+  const int ranks = model_.context().grid.config().pipeline;
+  return (global_stage(task.chunk) + (task.kind == PipelineTask::Kind::forward ? ranks - 1 : 1)) % ranks;
+}
+
+Pipeline::Transfer Pipeline::expect(const PipelineTask& task) const {
   const ModelContext& context = model_.context();
-  const bool forward = kind == PipelineTask::Kind::forward;
-  const int ranks = context.grid.config().pipeline;
-  const int from = (to_stage + (forward ? ranks - 1 : 1)) % ranks;
-  if (from == context.grid.pipeline_rank()) {
-    auto node = local_.extract({2 * to_stage + (forward ? 0 : 1), micro_batch});
-    return std::move(node.mapped());
-  }
+  const MicroBatch& tokens = work_->items[static_cast<std::size_t>(task.micro_batch)].tokens;
   const MemoryScope scope(context.backend, MemoryKind::communication);
-  Tensor tensor = context.tensor({context.local_rows(rows), context.config.hidden});
-  context.grid.pipeline().receive(tensor, from, name_of(kind, to_stage).c_str()).wait();
-  return tensor;
+  Transfer transfer;
+  transfer.tensor = context.tensor({context.local_rows(std::ssize(tokens.tokens)), context.config.hidden});
+  transfer.request = context.grid.pipeline().expect(transfer.tensor, source_of(task),
+                                                    name_of(task.kind, global_stage(task.chunk)).c_str());
+  return transfer;
+}
+
+// The task's input, or nothing where it has none. Whatever comes from another rank for the task behind it may come from
+// now on: it is the next to be waited for, so that messages of one name keep their order.
+Tensor Pipeline::arrive(const PipelineTask& task) {
+  const int rank = model_.context().grid.pipeline_rank();
+  const auto comes = [&](const PipelineTask& of) { return wants_input(of) && source_of(of) != rank; };
+  Tensor input;
+  if (comes(task)) {
+    Transfer transfer = expected_ ? std::move(*expected_) : expect(task);
+    expected_.reset();
+    transfer.request.wait();
+    input = std::move(transfer.tensor);
+  } else if (wants_input(task)) {
+    auto node = local_.extract(
+        {2 * global_stage(task.chunk) + (task.kind == PipelineTask::Kind::forward ? 0 : 1), task.micro_batch});
+    input = std::move(node.mapped());
+  }
+  if (++begun_ < tasks_->size() && comes((*tasks_)[begun_])) expected_ = expect((*tasks_)[begun_]);
+  return input;
 }
 
 void Pipeline::depart(PipelineTask::Kind kind, int to_stage, int micro_batch, Tensor tensor) {
@@ -98,7 +124,7 @@ void Pipeline::depart(PipelineTask::Kind kind, int to_stage, int micro_batch, Te
     departures_.erase(departures_.begin());
   }
   Request request = grid.pipeline().send(tensor, to, name_of(kind, to_stage).c_str());
-  departures_.push_back({std::move(request), std::move(tensor)});
+  departures_.push_back({std::move(tensor), std::move(request)});
 }
 
 }  // namespace coxswain

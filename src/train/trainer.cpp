@@ -62,11 +62,11 @@ void Trainer::run(const Work& work) {
   saved_.resize(static_cast<std::size_t>(model_.stages()));
   for (auto& of_chunk : saved_) of_chunk.resize(count);
   output_gradients_.resize(count);
-  for (const PipelineTask& task : pipeline_.schedule(static_cast<int>(count))) {
+  for (const PipelineTask& task : pipeline_.begin(work, Pipeline::Ways::both)) {
     const auto index = static_cast<std::size_t>(task.micro_batch);
     Stage::Saved& saved = saved_[static_cast<std::size_t>(task.chunk)][index];
     if (task.kind == PipelineTask::Kind::forward) {
-      pipeline_.forward(work, task, recompute_, saved);
+      pipeline_.forward(task, recompute_, saved);
       if (model_.stage(task.chunk).is_last()) judge(work, task.micro_batch, saved);
     } else {
       Stage::PartHook finished;

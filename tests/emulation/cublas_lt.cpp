@@ -72,7 +72,7 @@ struct Product {
   const void *a_data, *b_data, *c_data;
   void* d_data;
   double alpha, beta;
-  std::uint64_t alignment;  // that the algorithm was chosen for
+  std::uint64_t alignment;  // that the algorithm was chosen for, the least of the operands'
 };
 
 // GELU in its tanh form, or its derivative.
@@ -226,14 +226,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   *found = 0;
   if (!fits(*product, *a, *b, *d) || c->type != d->type || c->rows != d->rows || c->columns != d->columns)
     return CUBLAS_STATUS_INVALID_VALUE;
-  std::uint32_t alignment = 256;  // what the library assumes of an operand that nothing is said about
-  std::uint32_t least = 256;
-  for (int operand = CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES; operand <= CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES;
-       ++operand) {
-    const auto told = preference->values.find(operand);
-    least = std::min(least, told == preference->values.end() ? alignment : told->second);
+  constexpr std::uint32_t kAssumed = 256;  // by the library, of an operand that nothing is said about
+  for (int operand = 0; operand < 4; ++operand) {
+    const auto told = preference->values.find(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + operand);
+    results[0].algo.alignments[operand] = told == preference->values.end() ? kAssumed : told->second;
   }
-  results[0].algo.alignment = least;
   *found = 1;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -245,11 +242,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               std::size_t, cudaStream_t stream) {
   const auto lock = lock_device();
   if (!fits(*product, *layout_a, *layout_b, *layout_d)) return CUBLAS_STATUS_INVALID_VALUE;
-  for (const auto& [layout, data] :
-       {std::pair<const Layout*, const void*>(layout_a, a), {layout_b, b}, {layout_d, d}}) {
+  const std::pair<const Layout*, const void*> operands[] = {{layout_a, a}, {layout_b, b}, {layout_c, c}, {layout_d, d}};
+  for (std::size_t i = 0; i < std::size(operands); ++i) {
+    const auto& [layout, data] = operands[i];
     if (span(*layout) == 0) continue;
     if (!holds(data, span(*layout))) fail("cublasLtMatmul: an operand is not inside one allocation of the device");
-    if (reinterpret_cast<std::uintptr_t>(data) % algorithm->alignment != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (reinterpret_cast<std::uintptr_t>(data) % algorithm->alignments[i] != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
   }
   if (product->adds() && !holds(product->bias, static_cast<std::size_t>(layout_d->rows) * bytes_of(layout_d->type)))
     fail("cublasLtMatmul: the bias is not inside one allocation of the device");
@@ -268,7 +266,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                      d,
                      scalar(product->compute, alpha),
                      scalar(product->compute, beta),
-                     algorithm->alignment};
+                     *std::min_element(std::begin(algorithm->alignments), std::end(algorithm->alignments))};
   enqueue(stream,
           [work] { work.description.compute == CUBLAS_COMPUTE_64F ? multiply<double>(work) : multiply<float>(work); });
   return CUBLAS_STATUS_SUCCESS;

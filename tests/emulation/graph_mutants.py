@@ -15,7 +15,7 @@ TESTS = {GRAPHS: [EMULATION], STREAMS: [EMULATION], RUNTIME: [EMULATION]}
 OF_KERNELS, OF_DECODING = [WORK, (DECODING, 2)], [(DECODING, 1), (DECODING, 2)]
 # file, text, what takes its place everywhere.
 MUTANTS = [
-    ("kernels/backend.cpp", "in_recorded_work_ ? recorded_pool_ : pool_", "pool_"),  # memory that others have meanwhile
+    ("kernels/memory_pool.cpp", "in_recorded_work_ ? recorded_pool_ : pool_", "pool_"),  # memory that others have meanwhile
     (RECORDING, "recording_.parts_.push_back({backend_.end_keeping(), then});",
      "recording_.parts_.push_back({backend_.end_keeping(), {}}), (void)then;"),
     (RECORDING, "recording_.parts_.back().operations->run();", ""),

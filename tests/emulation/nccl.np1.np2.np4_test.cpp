@@ -1,4 +1,5 @@
 // The communicator on NCCL, on emulated GPUs: everything arrives where it should, whatever else the GPU has to do.
+#include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -122,6 +123,49 @@ TEST_P(Nccl, WhatTheWatchHasSeenIsStillWaitedFor) {
   backend_->add(got, got, doubled);
   if (rank_ != 0) group_->send(mine, next(), "seen").wait();
   EXPECT_EQ(read(doubled), all(kLong, 2 * before()));
+}
+
+// What arrives may overtake all that the backend is asked for between expecting and waiting, and nothing before or
+// after.
+TEST_P(Nccl, WhatIsExpectedComesBesideOtherWork) {
+  if (size_ == 1) return;
+  group_->open(ring("expected"));
+  int overtaken = 0;
+  for (int round = 0; round < 4 * kRounds; ++round) {
+    const Tensor mine = tensor({kLong}, rank_ + 100 * round), before_it = tensor({kLong}), meanwhile = tensor({kLong});
+    const Tensor got = slowly({kLong}, 7), twice = tensor({kLong});
+    backend_->copy(got, before_it);
+    Request sent = group_->send(mine, next(), "expected");
+    Request received = group_->expect(got, before(), "expected");
+    for (int i = 0; i < 8; ++i) backend_->copy(got, meanwhile);  // which no program may: it shows when the data came
+    received.wait();
+    backend_->add(got, got, twice);
+    sent.wait();
+    EXPECT_EQ(read(before_it), all(kLong, 7));
+    EXPECT_EQ(read(twice), all(kLong, 2 * (before() + 100 * round)));
+    overtaken += read(meanwhile) != all(kLong, 7);
+  }
+  EXPECT_GT(overtaken, 0);
+}
+
+// What is sent only when somebody has waited for the whole device may be expected before that, and the newest of two
+// last.
+TEST_P(Nccl, WhatIsExpectedStandsInNobodysWay) {
+  if (size_ == 1) return;
+  group_->open(ring("answer"));
+  const Tensor got = tensor({kLong}, -1), more = tensor({kLong}, -1);
+  Request received = group_->expect(got, before(), "answer");
+  void* memory = nullptr;
+  ASSERT_EQ(cudaMalloc(&memory, 64), cudaSuccess);
+  ASSERT_EQ(cudaFree(memory), cudaSuccess);  // waits for all that the device has been asked for
+  group_->barrier("all have waited");
+  std::vector<Request> sent;
+  const Tensor mine = slowly({kLong}, rank_), last = slowly({kLong}, rank_ + 0.5);
+  for (const Tensor* tensor : {&mine, &last}) sent.push_back(group_->send(*tensor, next(), "answer"));
+  received.wait();
+  { const Request unwaited = group_->expect(more, before(), "answer"); }  // waited for by its end
+  EXPECT_EQ(read(got), all(kLong, before()));
+  EXPECT_EQ(read(more), all(kLong, before() + 0.5));
 }
 
 TEST_P(Nccl, ARouteThatIsNotOpenIsAnError) {

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Breaks the communicator on NCCL, and what lets rows travel over it beside products, one line at a time, and runs their tests
-on emulated GPUs: every mutant must be caught.
+"""Breaks the communicator on NCCL, what lets rows travel over it beside products, and the pipeline, a line at a time, and
+runs their tests on emulated GPUs: every mutant must be caught.
 
 usage: nccl_mutants.py BUILD [WORD ...]   BUILD: a folder built with preset `release`; WORD: only mutants whose text has one
 """
 import mutating
 
 CHANNEL, COMMUNICATOR = "src/parallel/nccl_channel.cpp", "src/parallel/nccl_communicator.cpp"
+PIPELINE = "src/train/pipeline.cpp"
 ROWS, SCATTER = "src/model/tensor_parallel.cpp", "src/parallel/row_scatter.cpp"
 # file, text, what takes its first place.
 MUTANTS = [
@@ -21,6 +22,18 @@ MUTANTS = [
     (CHANNEL, "if (ticket < landed_) return;", "if (ticket <= landed_) return;"),
     (CHANNEL, "!flights_.empty() && cudaEventQuery(flights_.front().done.get()) == cudaSuccess", "!flights_.empty()"),
     (CHANNEL, "  const ncclResult_t ended = ncclGroupEnd();\n", "  const ncclResult_t ended = ncclSuccess;\n"),
+    (CHANNEL, "check_cuda(cudaEventRecord(ready_.get(), channel_.backend_.stream()), \"cudaEventRecord\");", ""),
+    (CHANNEL, "    if (std::uncaught_exceptions() > exceptions_) return;\n", "    return;\n"),
+    (CHANNEL, "channel_.run_after(ready_, name_.c_str(), std::exchange(operation_, nullptr)).wait();",
+     "static std::vector<Request> dropped;\n"
+     "    dropped.push_back(channel_.run_after(ready_, name_.c_str(), std::exchange(operation_, nullptr)));"),
+    (CHANNEL, "channel_.run_after(ready_,", "channel_.run("),  # not beside other work
+    (COMMUNICATOR, "return channel.run_when_awaited(name, receipt_of(data));", "return channel.run(name, receipt_of(data));"),
+    (PIPELINE, "    transfer.request.wait();\n",
+     "    static std::vector<Request> late;\n    late.push_back(std::move(transfer.request));\n"
+     "    if (late.size() > 1) late[late.size() - 2].wait();\n"),
+    (PIPELINE, "    expected_.reset();\n", ""),
+    (PIPELINE, "transfer.tensor = context.tensor({", "transfer.tensor = context.tensor({1 + "),
     (COMMUNICATOR, "return ncclSend(data.data, data.bytes(), ncclUint8, 1, pair, stream);",
      "return ncclSend(data.data, data.bytes(), ncclUint8, 0, pair, stream);"),
     (COMMUNICATOR, "return ncclRecv(data.data, data.bytes(), ncclUint8, 0, pair, stream);",
@@ -54,6 +67,8 @@ MUTANTS = [
 
 
 def tests_of(file):
+    if file == PIPELINE:
+        return [("emulated_training_test", 2)]
     return [("emulated_nccl_test" if "nccl" in file else "emulated_row_transfers_test", ranks) for ranks in (1, 2, 4)]
 
 

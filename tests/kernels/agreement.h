@@ -68,7 +68,12 @@ inline double ulp_of_bf16(double value) {
   return value == 0 ? 0x1p-133 : std::ldexp(1.0, std::max(std::ilogb(value), -126) - 7);
 }
 
-inline void expect_agreement(const Output& actual, const Output& expected, bool narrow) {
+// The largest errors so far: relative, and in units in the last place.
+struct Worst {
+  double in_float = 0, in_bf16 = 0;
+};
+
+inline void expect_agreement(const Output& actual, const Output& expected, bool narrow, Worst& worst) {
   ASSERT_EQ(actual.values.size(), expected.values.size());
   double squares = 0, largest = 0;
   for (const double value : expected.values)
@@ -80,9 +85,10 @@ inline void expect_agreement(const Output& actual, const Output& expected, bool 
     if (std::isnan(right) && std::isnan(actual.values[i])) continue;
     if (narrow) right = static_cast<double>(static_cast<float>(bf16(static_cast<float>(right))));
     const double size = std::max(std::abs(right), usual);
-    const double tolerance = narrow ? 2 * ulp_of_bf16(size) : 1e-5 * size;
-    ASSERT_LE(std::abs(actual.values[i] - right), tolerance)
-        << actual.name << " [" << i << "]: " << actual.values[i] << ", the CPU's " << right;
+    const double tolerance = narrow ? 2 * ulp_of_bf16(size) : 1e-5 * size, error = std::abs(actual.values[i] - right);
+    double& largest_error = narrow ? worst.in_bf16 : worst.in_float;
+    if (error > 0) largest_error = std::max(largest_error, error / (narrow ? ulp_of_bf16(size) : size));
+    ASSERT_LE(error, tolerance) << actual.name << " [" << i << "]: " << actual.values[i] << ", the CPU's " << right;
   }
 }
 

@@ -80,6 +80,7 @@ class MirroredBackend final : public Backend {
     return device_->library_product_seconds(product, dtype, m, n, k);
   }
   double copy_bytes_per_second() override { return device_->copy_bytes_per_second(); }
+  double read_bytes_per_second() override { return device_->read_bytes_per_second(); }
 
  protected:
   void* do_allocate(std::size_t bytes) override { return std::aligned_alloc(64, bytes); }

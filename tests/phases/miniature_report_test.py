@@ -28,8 +28,11 @@ def write_lines(path, records):
 
 def lay_out(runs, gold, plays, share=0.78, rewards=None):
     for name, mean in gold.items():
-        write_lines(runs / f"{name}.gold.jsonl", [{"score": mean - 0.1}, {"score": mean + 0.1}])
-        write_lines(runs / f"{name}.responses.jsonl", [{"response": f"{name} <1>"}, {"response": "2"}])
+        write_lines(runs / f"{name}.gold.jsonl", [{"prompt": "Name birds.", "score": mean - 0.3},
+                                                  {"prompt": "Name birds.", "score": mean + 0.1},
+                                                  {"prompt": "Find fish.", "score": mean},
+                                                  {"prompt": "Find fish.", "score": mean + 0.2}])
+        write_lines(runs / f"{name}.responses.jsonl", [{"response": text} for text in (f"{name} <1>", "1b", "2", "2b")])
         (runs / f"{name}.gold.txt").write_text(f"score      {mean:.4f}\ninsults    0.1000\nflattery   0.2000\n")
     for name, perplexity in plays.items():
         write_lines(runs / f"{name}.text/evaluation.json", [{"perplexity": {"perplexity": perplexity}}])
@@ -81,6 +84,12 @@ class ClaimsTest(unittest.TestCase):
         mean, error = mean_and_error([0.0, 1.0, 0.0, 1.0])
         self.assertEqual(mean, 0.5)
         self.assertAlmostEqual(error, 1.96 * (1 / 3) ** 0.5 / 2)
+
+    def test_responses_to_one_prompt_count_as_one(self):
+        self.broken()
+        results = Results(self.runs, ["1"])
+        self.assertEqual([round(score, 6) for score in results.scores("seed_1/ppo")], [0.8, 1.0])
+        self.assertEqual(results.responses("seed_1/ppo"), ["seed_1/ppo <1>", "2"])
 
     def test_page(self):
         self.broken()

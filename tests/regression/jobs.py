@@ -16,6 +16,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DECKS = SOURCE / "tests/regression/decks"
 TEXT = SOURCE / "inputs/tiny/shakespeare.txt"
 SKIP = 4
+LIMIT = 300 if os.environ.get("COXSWAIN_FULL", "") in ("", "0") else 1800  # seconds of a job: long forms may share their cores
 # As tools/environment.sh sets it for the scripts: more ranks than cores, as root, in a container.
 ENVIRONMENT = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
                "OMPI_MCA_mpi_yield_when_idle": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
@@ -74,7 +75,7 @@ class Job:
             time.sleep(0.003)
         return not self.running()
 
-    def end(self, limit=300):
+    def end(self, limit=LIMIT):
         if not self.ends_within(limit):
             self.kill()
             self.process.wait()
@@ -164,7 +165,7 @@ class Bench:
 
     def start(self, deck, ranks=1, keys=None, threads=1, words=(), cwd=None, under=None):
         """`under`: a rank and the words that come before its program, (1, ["strace", ...])."""
-        launcher = [] if ranks == 1 else [self.mpiexec, "--timeout", "300", "-np", ranks]
+        launcher = [] if ranks == 1 else [self.mpiexec, "--timeout", str(LIMIT), "-np", ranks]
         arguments = [deck, *words] + [f"--{key}={value}" for key, value in (keys or {}).items()]
         self.jobs += 1
         if under and ranks == 1:
@@ -173,7 +174,7 @@ class Bench:
             rank, before = under
             parts = [["-np", count, *words, self.program, *arguments]
                      for count, words in ((rank, []), (1, before), (ranks - rank - 1, [])) if count > 0]
-            launcher = [self.mpiexec, "--timeout", "300", *(word for part in parts for word in (*part, ":"))][:-1]
+            launcher = [self.mpiexec, "--timeout", str(LIMIT), *(word for part in parts for word in (*part, ":"))][:-1]
             return Job(launcher.pop(0), [], launcher, self.work / f"job_{self.jobs}.txt", threads, cwd)
         return Job(self.program, launcher, arguments, self.work / f"job_{self.jobs}.txt", threads, cwd)
 

@@ -47,6 +47,9 @@ put src/io/words.cpp 'class CheckpointManager {};\n'
 expect words.py "CheckpointManager"
 put src/io/words.cpp 'auto* p = new Thing();\n'
 expect words.py "a unique_ptr owns"
+rm "$tree/src/io/words.cpp"
+put kernels/cuda/blend.cu '#include <cuda_runtime.h>\nvoid f() {\n  launch(stream, {1}, kernel, 1);  // Floor: none\n}\n'
+expect words.py "kernels/cuda/blend.cu:1: Floor"
 
 [ $failures = 0 ] && echo "the style tests catch what they should"
 exit $failures
