@@ -131,6 +131,22 @@ TEST(SkipPolicy, GivesUpAfterTheLastSkipInARow) {
   EXPECT_THROW(SkipPolicy(OptimizerConfig()).see(bad), Error);
 }
 
+// The same batch twice, the second time with three times the weight: the sum has it, the parts' terms have not.
+TEST(Trainer, TellsThePartsWithoutTheirWeights) {
+  Subject subject;
+  const std::vector<GlobalBatch> once{tokens()};
+  std::vector<GlobalBatch> twice{tokens(), tokens()};
+  twice[1].weight = 3;
+  const StepResult result = subject.trainer->step(twice, 0.0);
+  ASSERT_EQ(result.terms.size(), 2u);
+  EXPECT_GT(result.terms[0][0], 1);
+  EXPECT_NEAR(result.terms[1][0], result.terms[0][0], 1e-6);
+  EXPECT_NEAR(result.loss, 4 * result.terms[0][0], 1e-5);
+  const StepResult alone = subject.trainer->step(once, 0.0);
+  EXPECT_EQ(alone.loss, result.terms[0][0]);
+  EXPECT_NEAR(result.gradient_norm, 4 * alone.gradient_norm, 1e-4 * alone.gradient_norm);
+}
+
 TEST(Trainer, LooksAtTheFirstMicroBatchOfEachDataShard) {
   Subject subject;
   EXPECT_TRUE(subject.sound_with_bad_position(1)) << "no step has been made";
