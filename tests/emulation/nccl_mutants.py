@@ -11,7 +11,7 @@ PIPELINE = "src/train/pipeline.cpp"
 ROWS, SCATTER = "src/model/tensor_parallel.cpp", "src/parallel/row_scatter.cpp"
 # file, text, what takes its first place.
 MUTANTS = [
-    (CHANNEL, 'check_cuda(cudaStreamWaitEvent(stream_, ready_.get(), 0), "cudaStreamWaitEvent");', ""),
+    (CHANNEL, 'check_cuda(cudaStreamWaitEvent(stream_, ready.get(), 0), "cudaStreamWaitEvent");', ""),
     (CHANNEL, 'check_cuda(cudaEventRecord(ready_.get(), backend_.stream()), "cudaEventRecord");', ""),
     (CHANNEL, 'check_cuda(cudaStreamWaitEvent(backend_.stream(), flight.done.get(), 0), "cudaStreamWaitEvent");',
      "(void)flight;"),
@@ -36,8 +36,8 @@ MUTANTS = [
     (PIPELINE, "transfer.tensor = context.tensor({", "transfer.tensor = context.tensor({1 + "),
     (COMMUNICATOR, "return ncclSend(data.data, data.bytes(), ncclUint8, 1, pair, stream);",
      "return ncclSend(data.data, data.bytes(), ncclUint8, 0, pair, stream);"),
-    (COMMUNICATOR, "return ncclRecv(data.data, data.bytes(), ncclUint8, 0, pair, stream);",
-     "return ncclRecv(data.data, data.bytes(), ncclUint8, 1, pair, stream);"),
+    (COMMUNICATOR, "return ncclRecv(memory, bytes, ncclUint8, 0, pair, stream);",
+     "return ncclRecv(memory, bytes, ncclUint8, 1, pair, stream);"),
     (COMMUNICATOR, "ncclUint8, from, all, stream)", "ncclUint8, (from + 1) % size(), all, stream)"),
     (COMMUNICATOR, "ncclUint8, to, all, stream)", "ncclUint8, (to + 1) % size(), all, stream)"),
     (COMMUNICATOR, "if (known == route) return *channel;",
