@@ -1,4 +1,4 @@
-// What the GPU can do at best: cuBLASLt's product alone, a plain copy of a large array, and reading one.
+// What the GPU can do at best: cuBLASLt's product alone, and a plain copy of a large array.
 #include <algorithm>
 #include <array>
 #include <vector>
@@ -73,14 +73,7 @@ double CudaBackend::copy_bytes_per_second() {
   return 2.0 * static_cast<double>(source.bytes()) / seconds;
 }
 
-double CudaBackend::read_bytes_per_second() {
-  constexpr std::int64_t kElements = std::int64_t{64} << 20, kBlock = 4096;  // 256 MiB
-  const Scratch<float> from(*this, kElements);
-  const Scratch<double> sums(*this, kElements / kBlock);
-  const TensorView source(from.data(), DType::f32, {kElements}), out(sums.data(), DType::f64, {kElements / kBlock});
-  do_fill(source, 0);
-  const double seconds = median_seconds(stream(), [&] { do_sum_of_squares(source, kBlock, out); });
-  return static_cast<double>(source.bytes()) / seconds;
-}
+// A GPU's memory reads and writes at one rate.
+double CudaBackend::read_bytes_per_second() { return copy_bytes_per_second(); }
 
 }  // namespace coxswain

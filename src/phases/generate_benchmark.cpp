@@ -99,8 +99,7 @@ void GenerateBenchmark::finish() {
   const double tokens = static_cast<double>(wanted.synthetic_prompts) * wanted.max_new_tokens;
   table_ = fmt::format(
       "\n{} prompts of {} tokens, {} new tokens each, {} slots: rank 0, mean of {:.0f}; floors measured in this run: "
-      "GEMM "
-      "{:.1f} GFLOP/s ({}), reading {:.1f} GB/s\n",
+      "GEMM {:.1f} GFLOP/s ({}), reading {:.1f} GB/s\n",
       wanted.synthetic_prompts, wanted.synthetic_prompt_tokens, wanted.max_new_tokens, wanted.slots, rounds,
       rates.flops * 1e-9, name_of(type), rates.bytes * 1e-9);
   table_ += operation_table(all, rounds, median);
