@@ -1,6 +1,7 @@
 // A step waits for the device where its numbers are needed on the host, once for all micro-batches and parameters.
 #include <gtest/gtest.h>
 
+#include "token_batch.h"
 #include "train/evaluator.h"
 #include "train/trainer.h"
 
@@ -9,23 +10,7 @@ namespace {
 
 constexpr int kLength = 8;
 
-GlobalBatch tokens(int size) {
-  GlobalBatch batch;
-  batch.size = size;
-  batch.load = [](std::int64_t first, int count) {
-    MicroBatch micro;
-    micro.sequences = count;
-    micro.length = kLength;
-    for (std::int64_t i = first * kLength; i < (first + count) * kLength; ++i) {
-      micro.tokens.push_back(static_cast<std::int32_t>(i * 29 % 61));
-      micro.targets.push_back(static_cast<std::int32_t>(i * 31 % 61));
-      micro.weights.push_back(1);
-      micro.positions.push_back(static_cast<std::int32_t>(i % kLength));
-    }
-    return micro;
-  };
-  return batch;
-}
+GlobalBatch tokens(int size) { return token_batch(size, kLength, kLength); }
 
 struct Subject {
   explicit Subject(int layers) : grid(planned()) {

@@ -10,6 +10,7 @@
 
 #include "../mpi/collected_state.h"
 #include "base/error.h"
+#include "token_batch.h"
 #include "train/skip_policy.h"
 
 namespace coxswain {
@@ -18,23 +19,7 @@ namespace {
 constexpr int kLength = 4, kSequences = 4;
 
 // Sequence s has positions 4 s to 4 s + 3.
-GlobalBatch tokens() {
-  GlobalBatch batch;
-  batch.size = kSequences;
-  batch.load = [](std::int64_t first, int count) {
-    MicroBatch micro;
-    micro.sequences = count;
-    micro.length = kLength;
-    for (std::int64_t i = first * kLength; i < (first + count) * kLength; ++i) {
-      micro.tokens.push_back(static_cast<std::int32_t>(i * 29 % 61));
-      micro.targets.push_back(static_cast<std::int32_t>(i * 31 % 61));
-      micro.weights.push_back(1);
-      micro.positions.push_back(static_cast<std::int32_t>(i));
-    }
-    return micro;
-  };
-  return batch;
-}
+GlobalBatch tokens() { return token_batch(kSequences, kLength, kSequences * kLength); }
 
 struct Subject {
   explicit Subject(OptimizerConfig optimizer = {}) {
