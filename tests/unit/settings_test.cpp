@@ -305,6 +305,10 @@ TEST(Settings, AsksForWhatAPhaseNeeds) {
             "command line: [data] source must be given for [run] phase = pretrain: a token file, or synthetic");
   EXPECT_EQ(refusal("", 0, {{"run.validate_every", "3"}, {"data.source", "a.h5"}}),
             "a.ini: [data] validation must be given for [run] phase = pretrain: validate_every is on");
+  EXPECT_EQ(
+      refusal("", 0, {{"run.phase", "benchmark"}, {"run.benchmark", "generate"}}),
+      "command line: [generate] synthetic_prompts must be given for [run] phase = benchmark: how many responses to "
+      "measure");
 }
 
 TEST(Settings, RefusesAGridThatTheRanksDoNotFill) {
