@@ -14,6 +14,7 @@ enum class DeviceKind { automatic, cpu, cuda };  // automatic: a GPU where build
 
 struct DeviceConfig {
   DeviceKind kind = DeviceKind::automatic;
+  int ranks_per_gpu = 1;
   bool graphs = true;  // whether a GPU keeps repeated work (Backend::record)
 
   void check() const;  // throws std::invalid_argument

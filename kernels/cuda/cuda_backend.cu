@@ -77,7 +77,7 @@ void* CudaBackend::do_allocate(std::size_t bytes) {
 
 void CudaBackend::do_release(void* memory, std::size_t) noexcept { cudaFree(memory); }
 
-void CudaBackend::do_upload(const void* host, TensorView dst) { uploads_->copy(host, dst.data, dst.bytes()); }
+void CudaBackend::do_upload(const void* host, TensorView dst) { uploads_->copy(stream(), host, dst.data, dst.bytes()); }
 
 void CudaBackend::do_begin_upload(const void* host, TensorView dst) {
   if (dst.bytes() > 0) uploads_->begin(host, dst.data, dst.bytes());
@@ -123,7 +123,7 @@ std::string missing_cuda_device(int device) {
   if (error != cudaSuccess) return std::string("no GPU can be used here: ") + cudaGetErrorString(error) + no_driver;
   if (device < count) return "";
   return "its node has " + std::to_string(count) + " GPUs and it would be number " + std::to_string(device + 1) +
-         " to want one; start as many ranks a node as it has GPUs";
+         " to want one; start as many ranks a node as it has GPUs, or let them share (ranks_per_gpu)";
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int device, bool graphs) {

@@ -18,6 +18,7 @@ PinnedUpload::~PinnedUpload() {
   if (beside_ != nullptr) cudaStreamDestroy(beside_);
   cudaStreamSynchronize(work_);
   for (const Half& half : halves_) {
+    if (half.reader != nullptr) cudaStreamSynchronize(half.reader);
     if (half.memory != nullptr) cudaFreeHost(half.memory);
     if (half.read != nullptr) cudaEventDestroy(half.read);
   }
@@ -26,7 +27,8 @@ PinnedUpload::~PinnedUpload() {
 }
 
 void PinnedUpload::turn() {
-  if (halves_[half_].memory != nullptr) check_cuda(cudaEventRecord(halves_[half_].read, work_), "cudaEventRecord");
+  const Half& last = halves_[half_];
+  if (last.memory != nullptr) check_cuda(cudaEventRecord(last.read, last.reader), "cudaEventRecord");
   half_ = 1 - half_;
   Half& next = halves_[half_];
   if (next.memory == nullptr) {
@@ -38,15 +40,16 @@ void PinnedUpload::turn() {
   filled_ = 0;
 }
 
-void PinnedUpload::copy(const void* host, void* dst, std::size_t bytes) {
+void PinnedUpload::copy(cudaStream_t stream, const void* host, void* dst, std::size_t bytes) {
   const auto* from = static_cast<const std::byte*>(host);
   auto* to = static_cast<std::byte*>(dst);
   for (std::size_t done = 0; done < bytes;) {
-    if (filled_ >= kPiece) turn();
+    if (filled_ >= kPiece || halves_[half_].reader != stream) turn();
+    halves_[half_].reader = stream;
     const std::size_t some = std::min(bytes - done, kPiece - filled_);
     std::byte* place = static_cast<std::byte*>(halves_[half_].memory) + filled_;
     std::memcpy(place, from + done, some);
-    check_cuda(cudaMemcpyAsync(to + done, place, some, cudaMemcpyHostToDevice, work_), "cudaMemcpyAsync");
+    check_cuda(cudaMemcpyAsync(to + done, place, some, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
     done += some;
     filled_ += (some + 63) / 64 * 64;
   }

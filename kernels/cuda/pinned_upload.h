@@ -1,5 +1,5 @@
 // Uploads that do not make the host wait for the GPU. From ordinary memory: through two pieces of pinned memory, of
-// which one is filled while the GPU reads the other, in the work's stream. From pinned memory: in a stream of their
+// which one is filled while the GPU reads the other, in the stream that asks. From pinned memory: in a stream of their
 // own, beside the work. Floor: the rate of the bus, or of one thread's copy where memory is not pinned.
 #pragma once
 
@@ -17,8 +17,9 @@ class PinnedUpload {
   PinnedUpload(const PinnedUpload&) = delete;
   PinnedUpload& operator=(const PinnedUpload&) = delete;
 
-  // After what the work has been asked for, and before what comes next. The host's memory may change at once.
-  void copy(const void* host, void* dst, std::size_t bytes);
+  // After what the stream has been asked for, and before what comes next there: the work's, or the one of what goes on
+  // aside. The host's memory may change at once.
+  void copy(cudaStream_t stream, const void* host, void* dst, std::size_t bytes);
   // After what the work has been asked for (dst may be the memory of something that it still reads), beside what comes
   // next until finish(). `host` is pinned, and stays as it is until then.
   void begin(const void* host, void* dst, std::size_t bytes);
@@ -29,7 +30,8 @@ class PinnedUpload {
   static constexpr std::size_t kPiece = std::size_t{4} << 20;
   struct Half {
     void* memory = nullptr;
-    cudaEvent_t read = nullptr;  // by the GPU, all that it holds
+    cudaStream_t reader = nullptr;  // of all that it holds
+    cudaEvent_t read = nullptr;     // by the GPU, all of it
   };
   void turn();  // to the other half
 

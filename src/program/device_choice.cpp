@@ -34,7 +34,7 @@ std::unique_ptr<Backend> choose_backend(const DeviceConfig& config, Communicator
   const bool automatic = config.kind == DeviceKind::automatic;
   // A build without the CUDA backend has nothing to choose from, and nothing to say about it.
   if (config.kind == DeviceKind::cpu || (automatic && !cuda_is_built_in())) return make_cpu_backend();
-  const int device = device_of_rank(world);
+  const int device = device_of_rank(world) / config.ranks_per_gpu;
   const std::string missing = missing_cuda_device(device);
   const int first = static_cast<int>(world.all_min(missing.empty() ? world.size() : world.rank(), "devices"));
   if (first == world.size()) return make_cuda_backend(device, config.graphs);

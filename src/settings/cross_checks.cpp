@@ -312,6 +312,10 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   Mistakes mistakes;
   check_given(settings, deck, mistakes);
   check_entries(settings, mistakes);
+  if (settings.device.ranks_per_gpu > 1 && settings.communication.transport == Transport::nccl)
+    mistakes.push_back(fmt::format("[device] communication = nccl: NCCL wants a GPU for each rank, and ranks_per_gpu = {}; "
+                                   "use staged or auto",
+                                   settings.device.ranks_per_gpu));
   const PhaseRow& phase = phase_row(settings.run.phase);
   if (!has_model(settings)) return mistakes;
   const Placed policy{settings.model, settings.grid, "model", "grid"};

@@ -221,6 +221,8 @@ void add_device(std::vector<Key>& keys) {
       .choice("kind", &DeviceConfig::kind,
               {{"auto", DeviceKind::automatic}, {"cpu", DeviceKind::cpu}, {"cuda", DeviceKind::cuda}},
               {"", "processor that does the arithmetic", kFree})
+      .number("ranks_per_gpu", &DeviceConfig::ranks_per_gpu, kFromOne,
+              {"ranks", "that share a GPU, to try a grid on fewer of them: slower, and communication is staged", kFree})
       .flag("graphs", &DeviceConfig::graphs,
             {"", "a GPU keeps generation's steps as CUDA graphs; no: it is asked for each operation", kFree});
   using C = CommunicationConfig;

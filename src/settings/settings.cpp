@@ -172,6 +172,9 @@ Settings read_settings(const std::string& text, const std::string& path, const O
   for (const auto& [name, value] : overrides) deck.override_value(name, value);
   Settings settings = apply_all(deck);
   check_sections(settings, deck, ranks);
+  const bool shared = settings.device.ranks_per_gpu > 1;  // which NCCL does not want
+  if (shared && settings.communication.transport == Transport::automatic)
+    settings.communication.transport = Transport::staged;
   Mistakes mistakes = cross_checks(settings, deck);
   for (std::string& mistake : mistakes) mistake = deck.located(mistake);
   stop_at(mistakes);

@@ -1,4 +1,5 @@
-"""What the scripts here share: the emulated GPUs of a job, and how far two runs lie apart."""
+"""What the scripts here share: the emulated GPUs of a job, and how far two runs lie apart. With COXSWAIN_GPUS=N the program
+is one for real GPUs, N of them, which ranks share where there are more."""
 import json
 import os
 import pathlib
@@ -8,12 +9,23 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "regression
 from jobs import metrics, steps_done  # noqa: E402
 
 TOLERANCE = 1e-4
+GPUS = int(os.environ.get("COXSWAIN_GPUS", "0"))
 FULL = os.environ.get("COXSWAIN_FULL", "") not in ("", "0")
 
 
 def on_gpus(seed=1, devices="8", memory=str(4 << 30), nccl=""):
     os.environ |= {"COXSWAIN_EMULATION_SEED": str(seed), "COXSWAIN_EMULATED_DEVICES": devices,
                    "COXSWAIN_EMULATED_MEMORY": memory, "COXSWAIN_EMULATED_NCCL": nccl}
+
+
+def sharing(ranks):
+    """The keys with which so many ranks find a GPU."""
+    return {"device.ranks_per_gpu": -(-ranks // GPUS)} if 0 < GPUS < ranks else {}
+
+
+def way(ranks):
+    """What the program says of how tensors get from rank to rank."""
+    return " through memory of the host" if sharing(ranks) else " over NCCL "
 
 
 def distance(mine, theirs):

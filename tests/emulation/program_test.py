@@ -68,6 +68,13 @@ def without_gpus(bench, deck, data):
     ended = bench.run(deck, 2, keys | {"grid.data": 2, "device.kind": "cuda", "run.directory": bench.work / "one"})
     bench.check(ended.code == 64 and "its node has 1 GPU" in ended.text, f"one for two: code {ended.code}", ended.text)
     bench.case(f"one GPU for two ranks: code {ended.code}")
+    run = bench.work / "shared"
+    ended = bench.run(deck, 2, keys | {"grid.data": 2, "device.kind": "cuda", "device.ranks_per_gpu": 2, "run.directory": run})
+    unlike = ended.text if ended.code else difference(run, bench.work / "fp32_cuda")
+    bench.check(not unlike and "through memory of the host" in ended.text, "a GPU that two ranks share", unlike or ended.text)
+    bench.case("one GPU that two ranks share: the same bytes")
+    ended = bench.run(deck, 2, keys | {"grid.data": 2, "device.communication": "nccl", "device.ranks_per_gpu": 2})
+    bench.check(ended.code == 64 and "NCCL wants a GPU for each rank" in ended.text, "NCCL on a shared GPU", ended.text)
     on_gpus()
 
 

@@ -63,6 +63,11 @@ TEST(Settings, FillsTheDataRanksIn) {
   EXPECT_EQ(read("[grid]\ntensor = 2\n", 8).grid.data_shards, 4);
 }
 
+TEST(Settings, RanksThatShareAGpuExchangeThroughTheHost) {
+  EXPECT_EQ(read("").communication.transport, Transport::automatic);
+  EXPECT_EQ(read("[device]\nranks_per_gpu = 2\n").communication.transport, Transport::staged);
+}
+
 TEST(Settings, KeysOverrideThePresetWhereverTheyStand) {
   const std::string deck =
       "[model]\nlayers = 2\npreset = gpt2\n[run]\nsteps = 1\n[data]\nsource = synthetic\n[batch]\nlength = 16\n";
