@@ -1,7 +1,7 @@
 // What flash attention forward and backward share: tiles of bf16 in shared memory, and products of tiles on tensor
 // cores with FP32 sums (ptx.cuh).
 //
-// A block has four warps; a warp has 16 rows of a result, or several times 16. Sums [16, 8] lie over a warp's lanes as
+// A warp has 16 rows of a result, or several times 16. Sums [16, 8] lie over a warp's lanes as
 // mma gives them: with g = lane / 4 and i = 2 (lane % 4), elements 0 and 1 are row g, columns i and i + 1, elements 2
 // and 3 row g + 8. Weights that a warp has computed are a factor of its next product as they lie, rounded to bf16.
 #pragma once
@@ -19,7 +19,6 @@ using attention_tiles::Heads;
 using attention_tiles::Visible;
 using ptx::Pair;
 
-inline constexpr int kWarps = 4, kFlashThreads = kWarps * kWarp;
 inline constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
 // Elements between rows of a tile: an odd number of 16 bytes, so that eight rows of a matrix lie in all banks.
@@ -56,11 +55,11 @@ inline bool moves_wide(std::initializer_list<const TensorView*> views) {
 }
 
 // Tokens [first, first + rows) into a tile, zeros where there is no token or no column. Asynchronous.
-template <int columns, int rows>
+template <int columns, int rows, int threads>
 __device__ void load_tile(const Rows<bf16>& from, int first, const Extents& extents, bool wide, bf16* tile) {
   constexpr int kPieces = columns / 8;
   const int t = static_cast<int>(extents.t), d = static_cast<int>(extents.d);
-  for (int i = static_cast<int>(threadIdx.x); i < rows * kPieces; i += kFlashThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < rows * kPieces; i += threads) {
     const int row = i / kPieces, column = i % kPieces * 8, token = first + row;
     bf16* to = tile + row * kStride<columns> + column;
     const bool present = token < t && column < d;
@@ -152,14 +151,14 @@ __device__ void store_rows(const float (&results)[tiles][columns / 8][4], const 
 struct FirstKeys {
   int lowest, highest;
 };
-template <int rows>
+template <int rows, int threads>
 __device__ FirstKeys first_keys(const Visible& visible, std::int64_t sequence, int first) {
   const auto of = [&](int query) {
     const int last = static_cast<int>(visible.t) - 1;
     return static_cast<int>(visible.first_key(sequence, query < last ? query : last));
   };
   if (!visible.starts) return {of(first), of(first + rows - 1)};
-  static_assert(rows <= kFlashThreads);
+  static_assert(rows <= threads);
   const int own = of(first + static_cast<int>(threadIdx.x) % rows);
   return {-join_block(-own, Greater()), join_block(own, Greater())};
 }

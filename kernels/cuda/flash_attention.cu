@@ -9,6 +9,7 @@
 // and an H100 2,048.
 #include "kernels/cuda/flash_attention.h"
 
+#include <cstdlib>
 #include "kernels/cuda/flash.cuh"
 
 namespace coxswain {
@@ -42,25 +43,26 @@ struct Softmax {
       for (int half = 0; half < 2; ++half) maximum[i][half] = kNone, sum[i][half] = 0;
   }
 
-  // Scores, minus infinity where the query does not see the key -> weights, rounded; what was gathered is rescaled.
+  // Scores / factor, minus infinity where the query does not see the key -> weights, rounded; what was gathered is
+  // rescaled.
   template <int keys, int columns>
-  __device__ void add(float (&scores)[tiles][keys / 8][4], Pair (&weights)[tiles][keys / 8][2],
+  __device__ void add(float factor, const float (&scores)[tiles][keys / 8][4], Pair (&weights)[tiles][keys / 8][2],
                       float (&results)[tiles][columns / 8][4]) {
     COXSWAIN_UNROLL
     for (int i = 0; i < tiles; ++i) {
       COXSWAIN_UNROLL
       for (int half = 0; half < 2; ++half) {
-        float highest = maximum[i][half];
+        float highest = kNone;
         COXSWAIN_UNROLL
         for (int j = 0; j < keys / 4; ++j) highest = fmaxf(highest, scores[i][j / 2][2 * half + j % 2]);
-        highest = join_row(highest, Maximum());
+        highest = fmaxf(maximum[i][half], join_row(highest, Maximum()) * factor);
         const float base = highest == kNone ? 0.0f : highest;
         const float rescale = ptx::exp2(maximum[i][half] - base);
         float added = 0;
         COXSWAIN_UNROLL
         for (int j = 0; j < keys / 8; ++j) {
-          const float first = ptx::exp2(scores[i][j][2 * half] - base);
-          const float second = ptx::exp2(scores[i][j][2 * half + 1] - base);
+          const float first = ptx::exp2(multiply_add(scores[i][j][2 * half], factor, -base));
+          const float second = ptx::exp2(multiply_add(scores[i][j][2 * half + 1], factor, -base));
           added += first + second;
           weights[i][j][half] = ptx::pack(first, second);
         }
@@ -94,47 +96,43 @@ __device__ void hide(const Forward& op, std::int64_t sequence, int query, int ke
     }
 }
 
-template <int columns, int tiles, int keys>
-__global__ void __launch_bounds__(kFlashThreads) flash_attention_kernel(Forward op) {
-  constexpr int kQueries = kWarps * 16 * tiles;
+template <int columns, int warps, int tiles, int keys>
+__global__ void __launch_bounds__(warps* kWarp) flash_attention_kernel(Forward op) {
+  constexpr int kThreadsHere = warps * kWarp, kOwnRows = 16 * tiles, kQueries = warps * kOwnRows;
+  constexpr int kTileElements = keys * kStride<columns>;
   const Extents& extents = op.extents;
   const std::int64_t head = blockIdx.y, sequence = blockIdx.z, group = extents.kv_head(head);
   const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries;  // the longest first
   const int t = static_cast<int>(extents.t), last = first + kQueries < t ? first + kQueries : t;
-  const int first_of_warp = first + warp() * 16 * tiles, last_of_warp = first_of_warp + 16 * tiles - 1;
+  const int first_of_warp = first + warp() * kOwnRows, last_of_warp = first_of_warp + kOwnRows - 1;
   bf16* q = dynamic_shared<bf16>();
-  bf16* k = q + kQueries * kStride<columns>;
-  bf16* v = k + keys * kStride<columns>;
-  bf16* own = q + warp() * 16 * tiles * kStride<columns>;
+  bf16* own = q + warp() * kOwnRows * kStride<columns>;
+  bf16* pairs = q + kQueries * kStride<columns>;  // two tiles of keys and two of values
   const Rows<bf16> all_keys(op.k, sequence, group), all_values(op.v, sequence, group);
-  load_tile<columns, kQueries>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
-  const FirstKeys begin = first_keys<kQueries>(op.visible, sequence, first);
+  const auto load = [&](int key, bf16* pair) {
+    load_tile<columns, keys, kThreadsHere>(all_keys, key, extents, op.wide, pair);
+    load_tile<columns, keys, kThreadsHere>(all_values, key, extents, op.wide, pair + kTileElements);
+  };
+  load_tile<columns, kQueries, kThreadsHere>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
+  const FirstKeys begin = first_keys<kQueries, kThreadsHere>(op.visible, sequence, first);
   Softmax<tiles> softmax;
   float results[tiles][columns / 8][4] = {};
-  int key = begin.lowest / keys * keys;
-  load_tile<columns, keys>(all_keys, key, extents, op.wide, k);
-  ptx::commit_copies();
-  for (; key < last; key += keys) {
-    const bool sees = key <= last_of_warp;
-    float scores[tiles][keys / 8][4] = {};
-    ptx::wait_for_copies<0>();
-    __syncthreads();  // the keys are there, and the last values are no longer read
-    load_tile<columns, keys>(all_values, key, extents, op.wide, v);
+  int key = begin.lowest / keys * keys, turn = 0;
+  load(key, pairs);
+  for (; key < last; key += keys, turn ^= 1) {
+    bf16* k = pairs + turn * 2 * kTileElements;
     ptx::commit_copies();
-    if (sees) multiply_rows<columns, tiles, keys>(own, k, scores);
     ptx::wait_for_copies<0>();
-    __syncthreads();  // the values are there, and the keys are no longer read
-    Pair weights[tiles][keys / 8][2];
-    // For a warp that sees none of these keys too: all weights are zero.
-    COXSWAIN_UNROLL
-    for (int i = 0; i < tiles * keys / 2; ++i) scores[i / (keys / 2)][i / 4 % (keys / 8)][i % 4] *= op.factor;
+    __syncthreads();  // these keys and values are there, and the last ones are no longer read
+    if (key + keys < last) load(key + keys, pairs + (1 - turn) * 2 * kTileElements);
+    if (key > last_of_warp) continue;
+    float scores[tiles][keys / 8][4] = {};
+    multiply_rows<columns, tiles, keys>(own, k, scores);
     if (key + keys - 1 > first_of_warp || key < begin.highest)
       hide<tiles, keys>(op, sequence, first_of_warp, key, scores);
-    softmax.template add<keys, columns>(scores, weights, results);
-    // Not earlier: where the addresses would take the registers of scores, some were spilled.
-    if (key + keys < last) load_tile<columns, keys>(all_keys, key + keys, extents, op.wide, k);
-    ptx::commit_copies();
-    if (sees) add_weighted<columns, tiles, keys>(weights, v, results);
+    Pair weights[tiles][keys / 8][2];
+    softmax.template add<keys, columns>(op.factor, scores, weights, results);
+    add_weighted<columns, tiles, keys>(weights, k + kTileElements, results);
   }
   COXSWAIN_UNROLL
   for (int i = 0; i < tiles; ++i)
@@ -151,13 +149,13 @@ __global__ void __launch_bounds__(kFlashThreads) flash_attention_kernel(Forward 
       Rows<bf16>(op.out, sequence, head), first_of_warp, extents, op.wide);
 }
 
-template <int columns, int tiles, int keys>
+template <int columns, int warps, int tiles, int keys>
 void run(cudaStream_t stream, const Forward& op) {
-  constexpr int kQueries = kWarps * 16 * tiles;
+  constexpr int kQueries = warps * 16 * tiles;
   launch(stream,
-         {dim3(pieces(op.extents.t, kQueries), pieces(op.extents.a, 1), pieces(op.extents.b, 1)), dim3(kFlashThreads),
-          tile_bytes<columns>(kQueries + 2 * keys)},
-         flash_attention_kernel<columns, tiles, keys>, op);
+         {dim3(pieces(op.extents.t, kQueries), pieces(op.extents.a, 1), pieces(op.extents.b, 1)), dim3(warps * kWarp),
+          tile_bytes<columns>(kQueries + 4 * keys)},
+         flash_attention_kernel<columns, warps, tiles, keys>, op);
 }
 
 }  // namespace
@@ -176,10 +174,15 @@ void flash_attention(cudaStream_t stream, const TensorView& q, const TensorView&
                    moves_wide({&q, &k, &v, &out})};
   dispatch_columns("attention", extents.d, [&](auto width) {
     constexpr int kColumns = decltype(width)::value;
-    if constexpr (kColumns <= 128) {
-      run<kColumns, 2, 64>(stream, op);
+    if constexpr (kColumns == 64 || kColumns == 128) {
+      static const int form = std::getenv("FLASH") ? std::atoi(std::getenv("FLASH")) : 0;
+      if (form == 0) return run<kColumns, 8, 1, 64>(stream, op);
+      if (form == 1) return run<kColumns, 4, 2, 64>(stream, op);
+      if (form == 2) return run<kColumns, 4, 1, 64>(stream, op);
+      if (form == 3) return run<kColumns, 8, 1, 32>(stream, op);
+      if (form == 4) return run<kColumns, 4, 1, 32>(stream, op);
     } else {
-      run<kColumns, 1, 64>(stream, op);
+      run<kColumns, 8, 1, kColumns <= 128 ? 64 : 32>(stream, op);
     }
   });
 }
