@@ -44,6 +44,12 @@ struct Rows {
   __device__ T* operator[](int token) const { return data + token * stride; }
 };
 
+// Blocks of a kernel: [sequences, tiles, heads], heads side by side. So the tiles that take longest can come first, of
+// all heads of a sequence, whose keys and values lie in the second-level cache meanwhile.
+inline dim3 blocks_of(const Extents& extents, int rows, std::int64_t heads) {
+  return dim3(pieces(heads, 1), pieces(extents.t, rows), pieces(extents.b, 1));
+}
+
 // Whether all rows of these views can be moved 16 bytes at a time. The bits of no result depend on it.
 inline bool moves_wide(std::initializer_list<const TensorView*> views) {
   for (const TensorView* view : views) {

@@ -101,8 +101,8 @@ __global__ void __launch_bounds__(warps* kWarp) flash_attention_kernel(Forward o
   constexpr int kThreadsHere = warps * kWarp, kOwnRows = 16 * tiles, kQueries = warps * kOwnRows;
   constexpr int kTileElements = keys * kStride<columns>;
   const Extents& extents = op.extents;
-  const std::int64_t head = blockIdx.y, sequence = blockIdx.z, group = extents.kv_head(head);
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries;  // the longest first
+  const std::int64_t head = blockIdx.x, sequence = blockIdx.z, group = extents.kv_head(head);
+  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kQueries;  // the longest first
   const int t = static_cast<int>(extents.t), last = first + kQueries < t ? first + kQueries : t;
   const int first_of_warp = first + warp() * kOwnRows, last_of_warp = first_of_warp + kOwnRows - 1;
   bf16* q = dynamic_shared<bf16>();
@@ -153,8 +153,7 @@ template <int columns, int warps, int tiles, int keys>
 void run(cudaStream_t stream, const Forward& op) {
   constexpr int kQueries = warps * 16 * tiles;
   launch(stream,
-         {dim3(pieces(op.extents.t, kQueries), pieces(op.extents.a, 1), pieces(op.extents.b, 1)), dim3(warps * kWarp),
-          tile_bytes<columns>(kQueries + 4 * keys)},
+         {blocks_of(op.extents, kQueries, op.extents.a), dim3(warps * kWarp), tile_bytes<columns>(kQueries + 4 * keys)},
          flash_attention_kernel<columns, warps, tiles, keys>, op);
 }
 

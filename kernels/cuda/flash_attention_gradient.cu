@@ -131,8 +131,8 @@ struct KeyBlock {
   static constexpr int kRows = kMoving<columns>, kOwn = kTileRows * kStride<columns>, kOther = kRows * kStride<columns>;
   using Facts = QueryFacts<kRows>;
   const Backward& op;
-  std::int64_t group = blockIdx.y, sequence = blockIdx.z;
-  int key = static_cast<int>(blockIdx.x) * kTileRows, last_key, tiles, count;
+  std::int64_t group = blockIdx.x, sequence = blockIdx.z;
+  int key = static_cast<int>(blockIdx.y) * kTileRows, last_key, tiles, count;
   bf16 *k = dynamic_shared<bf16>(), *v = k + kOwn, *pairs = v + kOwn;  // two tiles of q, each with dout
   Facts* facts = reinterpret_cast<Facts*>(pairs + 4 * kOther);         // of both
 
@@ -243,8 +243,8 @@ template <int columns>
 __global__ void __launch_bounds__(kFlashThreads) flash_query_gradient_kernel(Backward op) {
   constexpr int kRows = kMoving<columns>, kOwn = kTileRows * kStride<columns>, kOther = kRows * kStride<columns>;
   const Extents& extents = op.extents;
-  const std::int64_t head = blockIdx.y, sequence = blockIdx.z, group = extents.kv_head(head);
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kTileRows;  // the longest first
+  const std::int64_t head = blockIdx.x, sequence = blockIdx.z, group = extents.kv_head(head);
+  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kTileRows;  // the longest first
   const int own_first = first + warp() * kOwnRows;
   const int t = static_cast<int>(extents.t), last = first + kTileRows < t ? first + kTileRows : t;
   bf16 *q = dynamic_shared<bf16>(), *dout = q + kOwn, *pairs = dout + kOwn;  // two tiles of k, each with v
@@ -282,8 +282,7 @@ __global__ void __launch_bounds__(kFlashThreads) flash_query_gradient_kernel(Bac
 template <int columns>
 void run(cudaStream_t stream, const Backward& op) {
   constexpr int kInShared = 2 * kTileRows + 4 * kMoving<columns>;  // rows
-  const unsigned tiles = pieces(op.extents.t, kTileRows), b = pieces(op.extents.b, 1);
-  const LaunchShape keys{dim3(tiles, pieces(op.extents.g, 1), b), dim3(kFlashThreads),
+  const LaunchShape keys{blocks_of(op.extents, kTileRows, op.extents.g), dim3(kFlashThreads),
                          tile_bytes<columns>(kInShared) + 2 * sizeof(QueryFacts<kMoving<columns>>)};
   if constexpr (columns <= 128) {
     launch(stream, keys, flash_key_gradient_kernel<columns, Part::both>, op);
@@ -291,7 +290,7 @@ void run(cudaStream_t stream, const Backward& op) {
     launch(stream, keys, flash_key_gradient_kernel<columns, Part::keys>, op);
     launch(stream, keys, flash_key_gradient_kernel<columns, Part::values>, op);
   }
-  launch(stream, {dim3(tiles, pieces(op.extents.a, 1), b), dim3(kFlashThreads), tile_bytes<columns>(kInShared)},
+  launch(stream, {blocks_of(op.extents, kTileRows, op.extents.a), dim3(kFlashThreads), tile_bytes<columns>(kInShared)},
          flash_query_gradient_kernel<columns>, op);
 }
 
