@@ -163,7 +163,7 @@ MUTANTS = [
     ("rotary.cu", "at_packs(half) && ", "", "layers"),
     ("rotary.cu", " && at_packs(b_stride) &&\n           at_packs(t_stride)", "", "layers"),
     ("embedding.cu", "row >= 0 && row < held", "row >= 0 && row <= held", "layers"),
-    ("row_linear.cu", "first < op.w.k; first += kParts * kAcross", "first < op.w.k; first += (kParts + 1) * kAcross", "attention"),
+    ("row_linear.cu", "first += kParts * kAcross", "first += (kParts + 1) * kAcross", "attention"),
     ("row_linear.cu", "add_products(w[part], start + part * kAcross)", "add_products(w[part], start)", "attention"),
     ("row_linear.cu", "first_x + i >= op.x.count || ", "", "attention"),
     ("row_linear.cu", "if (bias) sum += bias[column];", "", "attention"),
