@@ -146,7 +146,7 @@ MUTANTS = [
     ("row_linear.cu", "first_w = blockIdx.x / parts_of_x * Tile", "first_w = blockIdx.x * Tile", "attention"),
     ("row_linear.cu", "reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && ", "", "rows"),
     ("row_linear.cu", "stride % kPack<T> == 0 && ", "", "rows"),
-    ("row_linear.cu", " && k % kPack<T> == 0", "", "attention"),
+    ("row_linear.cu", " && k % kPack<T> == 0", "", "rows"),
     ("row_linear.cu", "first + i < k ? row[first + i]", "true ? row[first + i]", "attention"),
     ("linear.cu", "strip_of<width>(bias, c)", "strip_of<width>(bias, 0)", "layers"),
     ("linear.cu", "values[i] = apply<kind>(values[i]);", "values[i] = apply<kind>(sum[i]);", "layers"),

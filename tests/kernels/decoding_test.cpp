@@ -24,7 +24,7 @@ TYPED_TEST(Decoding, LinearRowsEqualsThePlainProduct) {
   const auto backend = make_tested_backend();
   for (const Activation activation : {Activation::none, Activation::gelu, Activation::silu})
     for (const auto& [m, n, k] : {std::tuple(1, 1, 1), std::tuple(1, 19, 40), std::tuple(3, 50, 33),
-                                  std::tuple(7, 13, 100), std::tuple(130, 200, 65)}) {
+                                  std::tuple(7, 13, 100), std::tuple(130, 200, 65), std::tuple(133, 70, 72)}) {
       auto x = Host<T>::random({m, k}, 1), w = Host<T>::random({n, k}, 2), bias = Host<T>::random({n}, 3);
       Host<T> y({m, n});
       backend->linear_rows(x, w, bias, activation, y);
@@ -82,18 +82,18 @@ struct Interleaved {
   }
 };
 
-// Where a GPU may move sixteen bytes at a time (k is a multiple of them, and all distances are), and where it may not:
-// x, w, or both start elsewhere.
+// Where a GPU may move sixteen bytes at a time, and where it may not: x, w, or both start or end elsewhere.
 TYPED_TEST(Decoding, LinearRowsAreTheSameAtAnyAlignment) {
   using T = TypeParam;
   const auto backend = make_tested_backend();
   const std::int64_t n = 35;
-  for (const std::int64_t k : {8, 72, 600})
+  for (const std::int64_t k : {8, 21, 72, 600})
     for (const std::int64_t m : {1, 7, 20, 40}) {
       const Host<T> x = Host<T>::random({m, k}, 1), w = Host<T>::random({n, k}, 2);
       Host<T> expected({m, n});
       backend->linear_rows(Host<T>(x), Host<T>(w), {}, Activation::none, expected);
-      for (const auto& [gap, rest] : {std::pair(8, 16), std::pair(1, 15), std::pair(1, 16), std::pair(8, 9)})
+      for (const auto& [gap, rest] :
+           {std::pair(8, 16), std::pair(1, 15), std::pair(1, 16), std::pair(8, 9), std::pair(3, 3)})
         for (const bool x_first : {true, false}) {
           Interleaved<T> both(x_first ? x : w, x_first ? w : x, gap, rest);
           Host<T> y({m, n});
