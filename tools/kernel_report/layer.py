@@ -101,9 +101,10 @@ def hot_patterns():
     ends = ["cross_entropy_stats_kernel<bf16, true>", "strips_kernel<8, CrossEntropyGradientElement<bf16>>",
             "strips_kernel<8, EmbeddingElement<bf16, bf16>>", "strips_kernel<8, EmbeddingGradient<bf16>>",
             "strips_kernel<8, CopyRows<bf16, bf16>>", "product_sums_kernel<float, true>"]
-    decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>", "row_linear_kernel<bf16, bf16, none>",
-                "row_linear_kernel<bf16, bf16, gelu>", "row_linear_kernel<bf16, float, none>"]
-    return sorted(set(layer)) + ends + decoding
+    decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>"]
+    products = [f"row_linear_kernel<TileShape<*, {columns}, *, true>>" for columns in (1, 2, 4, 8)]
+    products += [f"row_sums_kernel<float, {rows}, true>" for rows in (1, 8)]
+    return sorted(set(layer)) + ends + decoding + products
 
 
 def main_path(kernel, work):
