@@ -105,24 +105,24 @@ __device__ inline int end_of_queries(const Visible& visible, std::int64_t sequen
 // Scores of a warp's 16 keys from `key` against a tile of queries from `query` -> weights.
 template <int rows>
 __device__ void weigh(const Backward& op, const QueryFacts<rows>& facts, int query, int key, bool masked,
-                      float (&scores)[1][rows / 8][4]) {
+                      float (&scores)[rows / 8][4]) {
   COXSWAIN_UNROLL
   for (int j = 0; j < rows / 8; ++j) COXSWAIN_UNROLL
   for (int e = 0; e < 4; ++e) {
     const int column = j * 8 + fragment_column() + e % 2, row = key + fragment_row(e / 2);
-    const float weight = ptx::exp2(multiply_add(scores[0][j][e], op.factor, -facts.log_sum_exp[column]));
+    const float weight = ptx::exp2(multiply_add(scores[j][e], op.factor, -facts.log_sum_exp[column]));
     const bool sees = !masked || (row <= query + column && row >= facts.first_key[column]);
-    scores[0][j][e] = sees ? weight : 0.0f;
+    scores[j][e] = sees ? weight : 0.0f;
   }
 }
 
 template <int rows>
-using Weights = Pair[1][rows / 8][2];
+using Weights = Pair[rows / 8][2];
 template <int rows>
-__device__ void round_all(const float (&values)[1][rows / 8][4], Weights<rows>& rounded) {
+__device__ void round_all(const float (&values)[rows / 8][4], Weights<rows>& rounded) {
   COXSWAIN_UNROLL
   for (int i = 0; i < rows / 4; ++i)
-    rounded[0][i / 2][i % 2] = ptx::pack(values[0][i / 2][i % 2 * 2], values[0][i / 2][i % 2 * 2 + 1]);
+    rounded[i / 2][i % 2] = ptx::pack(values[i / 2][i % 2 * 2], values[i / 2][i % 2 * 2 + 1]);
 }
 
 // A block's keys with tiles in shared memory, and their queries: head after head of the group, tile after tile.
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(kFlashThreads) flash_key_gradient_kernel(Backw
   constexpr int kRows = kMoving<columns>;
   const KeyBlock<columns> block(op);
   const int own_key = block.key + warp() * kOwnRows, own_row = warp() * kOwnRows * kStride<columns>;
-  float dk[1][columns / 8][4] = {}, dv[1][columns / 8][4] = {};
+  float dk[columns / 8][4] = {}, dv[columns / 8][4] = {};
   block.load_keys();
   block.load_queries(0);
   block.fact(0).store(block.facts[0]);
@@ -181,31 +181,31 @@ __global__ void __launch_bounds__(kFlashThreads) flash_key_gradient_kernel(Backw
     __syncthreads();  // these queries are there, and the last ones are no longer read
     if (more) block.load_queries(i + 1);
     const OneQuery<kRows> next = block.fact(more ? i + 1 : i);
-    float weights[1][kRows / 8][4] = {};
+    float weights[kRows / 8][4] = {};
     Weights<kRows> rounded;
-    multiply_rows<columns, 1, kRows>(block.k + own_row, block.q(i), weights);
+    multiply_rows<columns, kRows>(block.k + own_row, block.q(i), weights);
     weigh<kRows>(op, facts, block.query_of(i), own_key, block.masked(i), weights);
     round_all<kRows>(weights, rounded);
-    if constexpr (kValues) add_weighted<columns, 1, kRows>(rounded, block.dout(i), dv);
+    if constexpr (kValues) add_weighted<columns, kRows>(rounded, block.dout(i), dv);
     if constexpr (kKeys) {
-      float changes[1][kRows / 8][4] = {};
-      multiply_rows<columns, 1, kRows>(block.v + own_row, block.dout(i), changes);
+      float changes[kRows / 8][4] = {};
+      multiply_rows<columns, kRows>(block.v + own_row, block.dout(i), changes);
       COXSWAIN_UNROLL
       for (int n = 0; n < kRows / 2; ++n)
-        weights[0][n / 4][n % 4] *= changes[0][n / 4][n % 4] - facts.delta[n / 4 * 8 + fragment_column() + n % 2];
+        weights[n / 4][n % 4] *= changes[n / 4][n % 4] - facts.delta[n / 4 * 8 + fragment_column() + n % 2];
       round_all<kRows>(weights, rounded);
-      add_weighted<columns, 1, kRows>(rounded, block.q(i), dk);
+      add_weighted<columns, kRows>(rounded, block.q(i), dk);
     }
     next.store(block.facts[1 - i % 2]);
   }
   // The warp's rows of k and v are read by itself alone.
   if constexpr (kKeys)
-    store_rows<columns, 1>(
-        dk, [&op](int, int) { return op.scale; }, block.k + own_row, Rows<bf16>(op.dk, block.sequence, block.group),
-        own_key, op.extents, op.wide);
+    store_rows<columns>(
+        dk, [&op](int) { return op.scale; }, block.k + own_row, Rows<bf16>(op.dk, block.sequence, block.group), own_key,
+        op.extents, op.wide);
   if constexpr (kValues)
-    store_rows<columns, 1>(
-        dv, [](int, int) { return 1.0f; }, block.v + own_row, Rows<bf16>(op.dv, block.sequence, block.group), own_key,
+    store_rows<columns>(
+        dv, [](int) { return 1.0f; }, block.v + own_row, Rows<bf16>(op.dv, block.sequence, block.group), own_key,
         op.extents, op.wide);
 }
 
@@ -226,15 +226,15 @@ struct OwnQueries {
   }
   // Scores and changes of weights with keys from `key` -> slopes.
   template <int rows>
-  __device__ void slope(float factor, int key, bool masked, const float (&changes)[1][rows / 8][4],
-                        float (&scores)[1][rows / 8][4]) const {
+  __device__ void slope(float factor, int key, bool masked, const float (&changes)[rows / 8][4],
+                        float (&scores)[rows / 8][4]) const {
     COXSWAIN_UNROLL
     for (int n = 0; n < rows / 2; ++n) {
       const int half = n % 4 / 2, column = key + n / 4 * 8 + fragment_column() + n % 2;
-      float& score = scores[0][n / 4][n % 4];
+      float& score = scores[n / 4][n % 4];
       const float weight = ptx::exp2(multiply_add(score, factor, -log_sum_exp[half]));
       const bool sees = !masked || (column <= query[half] && column >= first_key[half]);
-      score = sees ? weight * (changes[0][n / 4][n % 4] - delta[half]) : 0.0f;
+      score = sees ? weight * (changes[n / 4][n % 4] - delta[half]) : 0.0f;
     }
   }
 };
@@ -256,27 +256,27 @@ __global__ void __launch_bounds__(kFlashThreads) flash_query_gradient_kernel(Bac
   };
   const FirstKeys begin = first_keys<kTileRows, kFlashThreads>(op.visible, sequence, first);
   const OwnQueries own(op, sequence, head, own_first);
-  float dq[1][columns / 8][4] = {};
+  float dq[columns / 8][4] = {};
   int key = begin.lowest / kRows * kRows, turn = 0;
   load_tile<columns, kTileRows, kFlashThreads>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
   load_tile<columns, kTileRows, kFlashThreads>(Rows<bf16>(op.dout, sequence, head), first, extents, op.wide, dout);
   load(key, pairs);
   for (; key < last; key += kRows, turn ^= 1) {
     const bf16 *k = pairs + turn * 2 * kOther, *v = k + kOther;
-    float scores[1][kRows / 8][4] = {}, changes[1][kRows / 8][4] = {};
+    float scores[kRows / 8][4] = {}, changes[kRows / 8][4] = {};
     ptx::commit_copies();
     ptx::wait_for_copies<0>();
     __syncthreads();  // these keys and values are there, and the last ones are no longer read
     if (key + kRows < last) load(key + kRows, pairs + (1 - turn) * 2 * kOther);
-    multiply_rows<columns, 1, kRows>(own_q, k, scores);
-    multiply_rows<columns, 1, kRows>(own_dout, v, changes);
+    multiply_rows<columns, kRows>(own_q, k, scores);
+    multiply_rows<columns, kRows>(own_dout, v, changes);
     own.slope<kRows>(op.factor, key, key + kRows - 1 > own_first || key < begin.highest, changes, scores);
     Weights<kRows> slopes;
     round_all<kRows>(scores, slopes);
-    add_weighted<columns, 1, kRows>(slopes, k, dq);
+    add_weighted<columns, kRows>(slopes, k, dq);
   }
-  store_rows<columns, 1>(
-      dq, [&op](int, int) { return op.scale; }, own_q, Rows<bf16>(op.dq, sequence, head), own_first, extents, op.wide);
+  store_rows<columns>(
+      dq, [&op](int) { return op.scale; }, own_q, Rows<bf16>(op.dq, sequence, head), own_first, extents, op.wide);
 }
 
 template <int columns>

@@ -66,7 +66,7 @@ def operations():
         Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
         product("qkv", "forward", TOKENS, QKV, HIDDEN),
         Operation("attention", "forward", 2 * PRODUCT, 4 * attention,
-                  (Work("flash_attention_kernel<128, 2, 64>", flops=2 * PRODUCT),)),
+                  (Work("flash_attention_kernel<128, 64>", flops=2 * PRODUCT),)),
         product("projection", "forward", TOKENS, HIDDEN, HIDDEN // RANKS),
         product("up, gelu", "forward", TOKENS, INNER, HIDDEN, more=2 * TOKENS * INNER),
         product("down", "forward", TOKENS, HIDDEN, INNER),
