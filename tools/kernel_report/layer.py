@@ -103,7 +103,7 @@ def hot_patterns():
             "strips_kernel<8, CopyRows<bf16, bf16>>", "product_sums_kernel<float, true>"]
     decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>"]
     products = [f"row_linear_kernel<TileShape<*, {columns}, *, true>>" for columns in (1, 2, 4, 8)]
-    products += [f"row_sums_kernel<float, {rows}, true>" for rows in (1, 8)]
+    products += ["row_linear_tall_kernel"] + [f"row_sums_kernel<float, {rows}, true>" for rows in (1, 8)]
     return sorted(set(layer)) + ends + decoding + products
 
 
