@@ -16,7 +16,7 @@
 namespace coxswain {
 namespace {
 
-using namespace row_products;
+using namespace row_tiles;
 
 // ---- BF16
 

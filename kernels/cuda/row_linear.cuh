@@ -8,7 +8,7 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/pack.cuh"
 
-namespace coxswain::row_products {
+namespace coxswain::row_tiles {
 
 // ---- operands
 
@@ -115,4 +115,4 @@ __device__ void store_sums(const float (&sums)[Tile::kTiles][Tile::kColumns][4],
 // More than 128 rows of x, all of them and those of w wide (row_linear_tall.cu): the same bits.
 void row_linear_tall(cudaStream_t stream, const RowLinear<bf16>& op);
 
-}  // namespace coxswain::row_products
+}  // namespace coxswain::row_tiles

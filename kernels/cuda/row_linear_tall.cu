@@ -11,7 +11,7 @@
 
 #include "kernels/cuda/row_linear.cuh"
 
-namespace coxswain::row_products {
+namespace coxswain::row_tiles {
 namespace {
 
 // Two blocks fit into an A100's shared memory.
@@ -136,4 +136,4 @@ void row_linear_tall(cudaStream_t stream, const RowLinear<bf16>& op) {
          row_linear_tall_kernel, op, parts_of_x);
 }
 
-}  // namespace coxswain::row_products
+}  // namespace coxswain::row_tiles
