@@ -73,7 +73,7 @@ MUTANTS = [
     ("flash_attention.cu", "    ptx::wait_for_copies<0>();\n", "", "attention"),
     ("flash_attention.cu", "    __syncthreads();  // these keys and values are there, and the last ones are no longer read\n",
      "", "attention"),
-    ("flash_attention.cu", "if (key > last_of_warp) continue;", "if (key > first_of_warp) continue;", "attention"),
+    ("flash_attention.cu", "if (key > last_of_warp) continue;", "if (key + keys > last_of_warp) continue;", "attention"),
     ("flash_attention.cu", "pairs + turn * 2 * kTileElements;", "pairs + turn * kTileElements;", "attention"),
     ("flash_attention.cu", "column > row || column < first_key", "column >= row || column < first_key", "attention"),
     ("flash_attention.cu", "column < first_key)", "column <= first_key)", "attention"),
