@@ -1,5 +1,5 @@
-// What the GPU can do at best: cuBLASLt's product alone, and a plain copy of a large array. Both of random numbers: zeros
-// take less power, so a GPU multiplies them faster.
+// What the GPU can do at best: cuBLASLt's product alone, and a plain copy of a large array. Both of random numbers:
+// zeros take less power, so a GPU multiplies them faster.
 #include <algorithm>
 #include <array>
 #include <vector>

@@ -83,8 +83,8 @@ def generate(arguments, slots):
 def compare(name, arguments, ours, theirs):
     pairs = [(ours(), theirs()) for _ in range(arguments.rounds)]
     mine, other = (statistics.median(side) for side in zip(*pairs))
-    print(f"{name:<28} coxswain {mine:>9.0f}   pytorch {other:>9.0f} tokens/s   {statistics.median(a / b for a, b in pairs):.2f}x",
-          flush=True)
+    ratio = statistics.median(a / b for a, b in pairs)
+    print(f"{name:<28} coxswain {mine:>9.0f}   pytorch {other:>9.0f} tokens/s   {ratio:.2f}x", flush=True)
 
 
 def main():
@@ -97,7 +97,8 @@ def main():
     parser.add_argument("--slots", default="1,8,32")
     parser.add_argument("--compile", action="store_true", help="torch.compile for the training step")
     arguments = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if arguments.device == 'cuda' else 'processor'}, {arguments.dtype}")
+    device = torch.cuda.get_device_name() if arguments.device == "cuda" else "processor"
+    print(f"torch {torch.__version__}, {device}, {arguments.dtype}")
     keys = {"batch.global": arguments.sequences, "batch.micro": arguments.sequences, "batch.length": arguments.length,
             "model.context": arguments.length, "run.steps": STEPS + 1}
     compare(f"training, {arguments.sequences} x {arguments.length}", arguments,
