@@ -117,7 +117,6 @@ void expect_rows_alike(const Run& run) {
 
 TYPED_TEST(Position, OfRowsOfAnyAlignment) {
   using T = TypeParam;
-  const std::int64_t m = Rows<T>::kRows, h = 72;
   const DropoutSpec dropout{0.3f, {5, 6}, 7};
   for (const bool second : {false, true}) {
     expect_rows_alike([&](bool apart) {
@@ -131,13 +130,26 @@ TYPED_TEST(Position, OfRowsOfAnyAlignment) {
     this->backend_->dropout_gradient(dsum, dropout, ddelta);
     return ddelta;
   });
-  expect_rows_alike([&](bool apart) {
-    Rows<T> logits(apart, 1, 8);
+}
+
+// Up to several turns of a GPU's threads; with a tail.
+TYPED_TEST(Position, OfCrossEntropyOfRowsOfAnyAlignment) {
+  using T = TypeParam;
+  const std::int64_t m = Rows<T>::kRows;
+  for (const std::int64_t h : {72, 9000}) {
     Host<std::int32_t> targets = testing::integers({m}, {-1, 3, 71});
-    Host<float> log_sum_exp = Host<float>::random({m}, 2, 4), weight = Host<float>::random({m}, 3);
-    this->backend_->cross_entropy_gradient(targets, log_sum_exp, weight, 0, h - 1, logits);
-    return logits;
-  });
+    expect_rows_alike([&](bool apart) {
+      Rows<T> logits(apart, 1, 8, h);
+      Host<float> log_sum_exp = Host<float>::random({m}, 2, 4), weight = Host<float>::random({m}, 3);
+      this->backend_->cross_entropy_gradient(targets, log_sum_exp, weight, 0, h - 1, logits);
+      return logits;
+    });
+    Rows<T> dense(false, 1, 8, h), apart(true, 1, 8, h);
+    Host<float> stats({m, 3}), of_apart({m, 3});
+    this->backend_->cross_entropy_stats(dense, targets, 0, h - 1, stats);
+    this->backend_->cross_entropy_stats(apart, targets, 0, h - 1, of_apart);
+    EXPECT_TRUE(stats.same_bits(of_apart)) << "rows of " << h;
+  }
 }
 
 // So long that a GPU gives a row to more threads, and at last too long for their registers.
