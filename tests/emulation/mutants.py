@@ -34,7 +34,6 @@ MUTANTS = [
     ("common.cuh: norm", "distance = kWarp / 2; distance > 0", "distance = kWarp / 2; distance > 1", "layers"),
     ("column_sums.cuh: norm", "= sums[i / width][i % width];\n  __syncthreads();", "= sums[i / width][i % width];", "layers"),
     ("column_sums.cuh: norm", "lane < kSumLanes; ++lane", "lane + 1 < kSumLanes; ++lane", "layers"),
-    ("column_sums.cuh: norm", "columns % kWidth == 0 && rows_are_wide", "rows_are_wide", "layers"),
     ("column_sums.cuh: reduce", "blockIdx.y} * rows_in_block;", "blockIdx.y} * (rows_in_block - 1);", "layers"),
     ("column_sums.cuh: norm", "{blockIdx.y} * blocks * columns + column", "{blockIdx.y} * columns + column", "layers"),
     ("column_sums.cuh: norm", "lanes[threadIdx.y * kWarp + threadIdx.x] = total;\n  __syncthreads();",
