@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks this machine's GPUs in one command: all kernel tests against the CPU, GPT-3 175B's layer beside its floors, decoding
-# at batch 1 to 64, and a small training run that must leave the same bytes on one GPU and on all. Writes report.md and
-# report.json, and ends with 0 (all right), 1 (something failed) or 4 (skipped: no GPU can be used here).
+# at batch 1 to 64, a small training run that must leave the same bytes on one GPU and on all, and the method from pre-training
+# to PPO-ptx against the CPU and on grids of up to eight ranks, which share GPUs where there are fewer (needs python3). Writes
+# report.md and report.json, and ends with 0 (all right), 1 (something failed) or 4 (skipped: no GPU can be used here).
 #   tools/gpu_check.sh [--output DIR]                   in the repository: builds preset `cuda` first
 #   tools/gpu_check.sh --build DIR [--output DIR]       with what is built in DIR
 #   share/coxswain/tools/gpu_check.sh                   in a bundle (COXSWAIN_BUNDLE), on a machine with only the driver
@@ -9,7 +10,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-usage() { sed -n '2,9s/^# \{0,1\}//p' "tools/gpu_check.sh"; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "tools/gpu_check.sh"; }
 build='' output=runs/gpu_check emulated=''
 while [ $# -gt 0 ]; do
   case $1 in
@@ -206,6 +207,20 @@ compare() {
   fi
 }
 
+the_method() {
+  local code=0 words=() real=$gpus
+  [ -z "$emulated" ] || words=(generate) real=0
+  say '' '## The method: against the CPU, and Law 1 on grids of up to eight ranks' ''
+  if ! command -v python3 >/dev/null; then
+    say 'Left out: there is no python3.'
+    return 0
+  fi
+  COXSWAIN_GPUS=$real python3 -B tests/emulation/phases_test.py "$program" mpirun "$output" "${words[@]}" \
+    >"$output/method.txt" 2>&1 || code=$?
+  grep -E 'largest difference|cases' "$output/method.txt" | sed 's/^ */* /' | tee -a "$output/report.md"
+  if [ $code = 0 ]; then field method true; else fail "the method ended with $code, see method.txt" && field method false; fi
+}
+
 : >"$output/report.md"
 gpus=$(count_gpus)
 if [ "${gpus:-0}" = 0 ]; then
@@ -230,6 +245,7 @@ if [ "$gpus" -ge 2 ]; then
 fi
 decoding
 law_one "$gpus"
+the_method
 field failures $failures
 printf '{%s}\n' "$(IFS=,; echo "${fields[*]}")" >"$output/report.json"
 say '' "$([ $failures = 0 ] && echo 'All right.' || echo "$failures failures.") Written: $output/report.md, report.json"

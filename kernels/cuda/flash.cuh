@@ -1,7 +1,7 @@
 // What flash attention forward and backward share: tiles of bf16 in shared memory, and products of tiles on tensor
 // cores with FP32 sums (ptx.cuh).
 //
-// A block has four warps; a warp has 16 rows of a result, or several times 16. Sums [16, 8] lie over a warp's lanes as
+// A warp has 16 rows of a result. Sums [16, 8] lie over a warp's lanes as
 // mma gives them: with g = lane / 4 and i = 2 (lane % 4), elements 0 and 1 are row g, columns i and i + 1, elements 2
 // and 3 row g + 8. Weights that a warp has computed are a factor of its next product as they lie, rounded to bf16.
 #pragma once
@@ -19,7 +19,6 @@ using attention_tiles::Heads;
 using attention_tiles::Visible;
 using ptx::Pair;
 
-inline constexpr int kWarps = 4, kFlashThreads = kWarps * kWarp;
 inline constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
 // Elements between rows of a tile: an odd number of 16 bytes, so that eight rows of a matrix lie in all banks.
@@ -45,6 +44,12 @@ struct Rows {
   __device__ T* operator[](int token) const { return data + token * stride; }
 };
 
+// Blocks of a kernel: [sequences, tiles, heads], heads side by side. So the tiles that take longest can come first, of
+// all heads of a sequence, whose keys and values lie in the second-level cache meanwhile.
+inline dim3 blocks_of(const Extents& extents, int rows, std::int64_t heads) {
+  return dim3(pieces(heads, 1), pieces(extents.t, rows), pieces(extents.b, 1));
+}
+
 // Whether all rows of these views can be moved 16 bytes at a time. The bits of no result depend on it.
 inline bool moves_wide(std::initializer_list<const TensorView*> views) {
   for (const TensorView* view : views) {
@@ -56,11 +61,11 @@ inline bool moves_wide(std::initializer_list<const TensorView*> views) {
 }
 
 // Tokens [first, first + rows) into a tile, zeros where there is no token or no column. Asynchronous.
-template <int columns, int rows>
+template <int columns, int rows, int threads>
 __device__ void load_tile(const Rows<bf16>& from, int first, const Extents& extents, bool wide, bf16* tile) {
   constexpr int kPieces = columns / 8;
   const int t = static_cast<int>(extents.t), d = static_cast<int>(extents.d);
-  for (int i = static_cast<int>(threadIdx.x); i < rows * kPieces; i += kFlashThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < rows * kPieces; i += threads) {
     const int row = i / kPieces, column = i % kPieces * 8, token = first + row;
     bf16* to = tile + row * kStride<columns> + column;
     const bool present = token < t && column < d;
@@ -73,69 +78,58 @@ __device__ void load_tile(const Rows<bf16>& from, int first, const Extents& exte
   }
 }
 
-// sums[., .] += a b^T for 16 tiles rows of a and all `others` rows of b, both tiles of `columns` columns.
-template <int columns, int tiles, int others>
-__device__ void multiply_rows(const bf16* a, const bf16* b, float (&sums)[tiles][others / 8][4]) {
+// sums[., .] += a b^T for 16 rows of a and all `others` rows of b, both tiles of `columns` columns.
+template <int columns, int others>
+__device__ void multiply_rows(const bf16* a, const bf16* b, float (&sums)[others / 8][4]) {
   const bf16* of_a = a + lane() % 16 * kStride<columns> + lane() / 16 * 8;
   const bf16* of_b = b + (lane() % 8 + lane() / 16 * 8) * kStride<columns> + lane() / 8 % 2 * 8;
   COXSWAIN_UNROLL
   for (int k = 0; k < columns; k += 16) {
-    Pair left[tiles][4];
-    COXSWAIN_UNROLL
-    for (int i = 0; i < tiles; ++i) ptx::load_matrices(left[i], of_a + i * 16 * kStride<columns> + k);
+    Pair left[4];
+    ptx::load_matrices(left, of_a + k);
     COXSWAIN_UNROLL
     for (int j = 0; j < others / 16; ++j) {
       Pair right[4];
       ptx::load_matrices(right, of_b + j * 16 * kStride<columns> + k);
-      COXSWAIN_UNROLL
-      for (int i = 0; i < tiles; ++i) {
-        ptx::mma(sums[i][2 * j], left[i], right[0], right[1]);
-        ptx::mma(sums[i][2 * j + 1], left[i], right[2], right[3]);
-      }
+      ptx::mma(sums[2 * j], left, right[0], right[1]);
+      ptx::mma(sums[2 * j + 1], left, right[2], right[3]);
     }
   }
 }
 
-// sums[., .] += w b for weights [16 tiles, others] as they lie over the lanes and b, a tile of `others` rows.
-template <int columns, int tiles, int others>
-__device__ void add_weighted(const Pair (&weights)[tiles][others / 8][2], const bf16* b,
-                             float (&sums)[tiles][columns / 8][4]) {
+// sums[., .] += w b for weights [16, others] as they lie over the lanes and b, a tile of `others` rows.
+template <int columns, int others>
+__device__ void add_weighted(const Pair (&weights)[others / 8][2], const bf16* b, float (&sums)[columns / 8][4]) {
   const bf16* of_b = b + lane() % 16 * kStride<columns> + lane() / 16 * 8;
   COXSWAIN_UNROLL
   for (int k = 0; k < others / 16; ++k) {
+    const Pair left[4] = {weights[2 * k][0], weights[2 * k][1], weights[2 * k + 1][0], weights[2 * k + 1][1]};
     COXSWAIN_UNROLL
     for (int j = 0; j < columns / 16; ++j) {
       Pair right[4];
       ptx::load_transposed(right, of_b + k * 16 * kStride<columns> + j * 16);
-      COXSWAIN_UNROLL
-      for (int i = 0; i < tiles; ++i) {
-        const Pair left[4] = {weights[i][2 * k][0], weights[i][2 * k][1], weights[i][2 * k + 1][0],
-                              weights[i][2 * k + 1][1]};
-        ptx::mma(sums[i][2 * j], left, right[0], right[1]);
-        ptx::mma(sums[i][2 * j + 1], left, right[2], right[3]);
-      }
+      ptx::mma(sums[2 * j], left, right[0], right[1]);
+      ptx::mma(sums[2 * j + 1], left, right[2], right[3]);
     }
   }
 }
 
-// A warp's results [16 tiles, columns], times scale(tile, half) a row, rounded, by way of as many rows of shared memory
-// that nobody else uses, to tokens first, first + 1, ...
-template <int columns, int tiles, class Scale>
-__device__ void store_rows(const float (&results)[tiles][columns / 8][4], const Scale& scale, bf16* own,
-                           const Rows<bf16>& to, int first, const Extents& extents, bool wide) {
-  COXSWAIN_UNROLL
-  for (int i = 0; i < tiles; ++i)
-    for (int half = 0; half < 2; ++half) {
-      const float factor = scale(i, half);
-      bf16* row = own + (i * 16 + fragment_row(half)) * kStride<columns> + fragment_column();
-      COXSWAIN_UNROLL
-      for (int j = 0; j < columns / 8; ++j)
-        ptx::store_pair(row + j * 8, ptx::pack(results[i][j][2 * half] * factor, results[i][j][2 * half + 1] * factor));
-    }
+// A warp's results [16, columns], times scale(half) a row, rounded, by way of as many rows of shared memory that nobody
+// else uses, to tokens first, first + 1, ...
+template <int columns, class Scale>
+__device__ void store_rows(const float (&results)[columns / 8][4], const Scale& scale, bf16* own, const Rows<bf16>& to,
+                           int first, const Extents& extents, bool wide) {
+  for (int half = 0; half < 2; ++half) {
+    const float factor = scale(half);
+    bf16* row = own + fragment_row(half) * kStride<columns> + fragment_column();
+    COXSWAIN_UNROLL
+    for (int j = 0; j < columns / 8; ++j)
+      ptx::store_pair(row + j * 8, ptx::pack(results[j][2 * half] * factor, results[j][2 * half + 1] * factor));
+  }
   __syncwarp();
   constexpr int kPieces = columns / 8;
   const int t = static_cast<int>(extents.t), d = static_cast<int>(extents.d);
-  for (int piece = lane(); piece < tiles * 16 * kPieces; piece += kWarp) {
+  for (int piece = lane(); piece < 16 * kPieces; piece += kWarp) {
     const int row = piece / kPieces, column = piece % kPieces * 8;
     if (first + row >= t || column >= d) continue;
     const bf16* from = own + row * kStride<columns> + column;
@@ -152,14 +146,14 @@ __device__ void store_rows(const float (&results)[tiles][columns / 8][4], const 
 struct FirstKeys {
   int lowest, highest;
 };
-template <int rows>
+template <int rows, int threads>
 __device__ FirstKeys first_keys(const Visible& visible, std::int64_t sequence, int first) {
   const auto of = [&](int query) {
     const int last = static_cast<int>(visible.t) - 1;
     return static_cast<int>(visible.first_key(sequence, query < last ? query : last));
   };
   if (!visible.starts) return {of(first), of(first + rows - 1)};
-  static_assert(rows <= kFlashThreads);
+  static_assert(rows <= threads);
   const int own = of(first + static_cast<int>(threadIdx.x) % rows);
   return {-join_block(-own, Greater()), join_block(own, Greater())};
 }

@@ -1,12 +1,12 @@
 // Attention forward in BF16 on tensor cores (Dao, "FlashAttention-2"); formulas in kernels/cpu/attention.cpp.
 //
-// A block has 128 queries of one head (64 for heads above 128), a warp 32 (16), and goes over the tiles of 64 keys that
-// they see in order, with a running maximum and sum a row in powers of two. Weights are rounded to bf16 before they
-// meet the values, their sum is not. Keys arrive while values are multiplied and the other way round: one buffer each.
+// A block has 128 queries of one head, a warp 16, and goes over the tiles of 64 keys (32 for heads above 128) that they
+// see in order, with a running maximum and sum a row in powers of two. Weights are rounded to bf16 before they meet the
+// values, their sum is not. A tile of keys and values arrives while the last one is multiplied.
 //
 // Floor: 4 d FLOP for each pair of query and key that see each other at the rate of the tensor cores. Shared memory
-// gives 128 bytes a clock; read once for 32 rows that feeds 1,638 multiply-adds a clock, of which an A100 does 1,024
-// and an H100 2,048.
+// gives 128 bytes a clock; read once for 16 rows that feeds 819 multiply-adds a clock in scores and 1,024 in what is
+// added up, of which an A100 does 1,024 and an H100 2,048.
 #include "kernels/cuda/flash_attention.h"
 
 #include "kernels/cuda/flash.cuh"
@@ -25,6 +25,7 @@ struct Forward {
   bool wide;
 };
 
+constexpr int kOwnRows = 16, kQueries = 128, kFlashThreads = kQueries / kOwnRows * kWarp;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 struct Maximum {
@@ -32,132 +33,110 @@ struct Maximum {
 };
 
 // Running maximum and sum of a lane's rows, in powers of two; the sum of the lane's own columns.
-template <int tiles>
 struct Softmax {
-  float maximum[tiles][2], sum[tiles][2];
+  float maximum[2] = {kNone, kNone}, sum[2] = {};
 
-  __device__ Softmax() {
-    COXSWAIN_UNROLL
-    for (int i = 0; i < tiles; ++i)
-      for (int half = 0; half < 2; ++half) maximum[i][half] = kNone, sum[i][half] = 0;
-  }
-
-  // Scores, minus infinity where the query does not see the key -> weights, rounded; what was gathered is rescaled.
+  // Scores / factor, minus infinity where the query does not see the key -> weights, rounded; what was gathered is
+  // rescaled.
   template <int keys, int columns>
-  __device__ void add(float (&scores)[tiles][keys / 8][4], Pair (&weights)[tiles][keys / 8][2],
-                      float (&results)[tiles][columns / 8][4]) {
+  __device__ void add(float factor, const float (&scores)[keys / 8][4], Pair (&weights)[keys / 8][2],
+                      float (&results)[columns / 8][4]) {
     COXSWAIN_UNROLL
-    for (int i = 0; i < tiles; ++i) {
+    for (int half = 0; half < 2; ++half) {
+      float highest = kNone;
       COXSWAIN_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        float highest = maximum[i][half];
-        COXSWAIN_UNROLL
-        for (int j = 0; j < keys / 4; ++j) highest = fmaxf(highest, scores[i][j / 2][2 * half + j % 2]);
-        highest = join_row(highest, Maximum());
-        const float base = highest == kNone ? 0.0f : highest;
-        const float rescale = ptx::exp2(maximum[i][half] - base);
-        float added = 0;
-        COXSWAIN_UNROLL
-        for (int j = 0; j < keys / 8; ++j) {
-          const float first = ptx::exp2(scores[i][j][2 * half] - base);
-          const float second = ptx::exp2(scores[i][j][2 * half + 1] - base);
-          added += first + second;
-          weights[i][j][half] = ptx::pack(first, second);
-        }
-        sum[i][half] = multiply_add(sum[i][half], rescale, added);
-        maximum[i][half] = highest;
-        COXSWAIN_UNROLL
-        for (int j = 0; j < columns / 8; ++j) {
-          results[i][j][2 * half] *= rescale;
-          results[i][j][2 * half + 1] *= rescale;
-        }
+      for (int j = 0; j < keys / 4; ++j) highest = fmaxf(highest, scores[j / 2][2 * half + j % 2]);
+      highest = fmaxf(maximum[half], join_row(highest, Maximum()) * factor);
+      const float base = highest == kNone ? 0.0f : highest;
+      const float rescale = ptx::exp2(maximum[half] - base);
+      float added = 0;
+      COXSWAIN_UNROLL
+      for (int j = 0; j < keys / 8; ++j) {
+        const float first = ptx::exp2(multiply_add(scores[j][2 * half], factor, -base));
+        const float second = ptx::exp2(multiply_add(scores[j][2 * half + 1], factor, -base));
+        added += first + second;
+        weights[j][half] = ptx::pack(first, second);
+      }
+      sum[half] = multiply_add(sum[half], rescale, added);
+      maximum[half] = highest;
+      COXSWAIN_UNROLL
+      for (int j = 0; j < columns / 8; ++j) {
+        results[j][2 * half] *= rescale;
+        results[j][2 * half + 1] *= rescale;
       }
     }
   }
 };
 
 // Scores of a warp's queries from `query` and keys from `key`: minus infinity where the query does not see the key.
-template <int tiles, int keys>
-__device__ void hide(const Forward& op, std::int64_t sequence, int query, int key,
-                     float (&scores)[tiles][keys / 8][4]) {
+template <int keys>
+__device__ void hide(const Forward& op, std::int64_t sequence, int query, int key, float (&scores)[keys / 8][4]) {
   const int t = static_cast<int>(op.extents.t), first_column = key + fragment_column();
-  COXSWAIN_UNROLL
-  for (int i = 0; i < tiles; ++i)
-    for (int half = 0; half < 2; ++half) {
-      const int row = query + i * 16 + fragment_row(half);
-      const int first_key = static_cast<int>(op.visible.first_key(sequence, row < t ? row : t - 1));
-      COXSWAIN_UNROLL
-      for (int j = 0; j < keys / 4; ++j) {
-        const int column = first_column + j / 2 * 8 + j % 2;
-        if (column > row || column < first_key) scores[i][j / 2][2 * half + j % 2] = kNone;
-      }
-    }
-}
-
-template <int columns, int tiles, int keys>
-__global__ void __launch_bounds__(kFlashThreads) flash_attention_kernel(Forward op) {
-  constexpr int kQueries = kWarps * 16 * tiles;
-  const Extents& extents = op.extents;
-  const std::int64_t head = blockIdx.y, sequence = blockIdx.z, group = extents.kv_head(head);
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries;  // the longest first
-  const int t = static_cast<int>(extents.t), last = first + kQueries < t ? first + kQueries : t;
-  const int first_of_warp = first + warp() * 16 * tiles, last_of_warp = first_of_warp + 16 * tiles - 1;
-  bf16* q = dynamic_shared<bf16>();
-  bf16* k = q + kQueries * kStride<columns>;
-  bf16* v = k + keys * kStride<columns>;
-  bf16* own = q + warp() * 16 * tiles * kStride<columns>;
-  const Rows<bf16> all_keys(op.k, sequence, group), all_values(op.v, sequence, group);
-  load_tile<columns, kQueries>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
-  const FirstKeys begin = first_keys<kQueries>(op.visible, sequence, first);
-  Softmax<tiles> softmax;
-  float results[tiles][columns / 8][4] = {};
-  int key = begin.lowest / keys * keys;
-  load_tile<columns, keys>(all_keys, key, extents, op.wide, k);
-  ptx::commit_copies();
-  for (; key < last; key += keys) {
-    const bool sees = key <= last_of_warp;
-    float scores[tiles][keys / 8][4] = {};
-    ptx::wait_for_copies<0>();
-    __syncthreads();  // the keys are there, and the last values are no longer read
-    load_tile<columns, keys>(all_values, key, extents, op.wide, v);
-    ptx::commit_copies();
-    if (sees) multiply_rows<columns, tiles, keys>(own, k, scores);
-    ptx::wait_for_copies<0>();
-    __syncthreads();  // the values are there, and the keys are no longer read
-    Pair weights[tiles][keys / 8][2];
-    // For a warp that sees none of these keys too: all weights are zero.
+  for (int half = 0; half < 2; ++half) {
+    const int row = query + fragment_row(half);
+    const int first_key = static_cast<int>(op.visible.first_key(sequence, row < t ? row : t - 1));
     COXSWAIN_UNROLL
-    for (int i = 0; i < tiles * keys / 2; ++i) scores[i / (keys / 2)][i / 4 % (keys / 8)][i % 4] *= op.factor;
-    if (key + keys - 1 > first_of_warp || key < begin.highest)
-      hide<tiles, keys>(op, sequence, first_of_warp, key, scores);
-    softmax.template add<keys, columns>(scores, weights, results);
-    // Not earlier: where the addresses would take the registers of scores, some were spilled.
-    if (key + keys < last) load_tile<columns, keys>(all_keys, key + keys, extents, op.wide, k);
-    ptx::commit_copies();
-    if (sees) add_weighted<columns, tiles, keys>(weights, v, results);
-  }
-  COXSWAIN_UNROLL
-  for (int i = 0; i < tiles; ++i)
-    for (int half = 0; half < 2; ++half) {
-      const float sum = join_row(softmax.sum[i][half], Add());
-      const int query = first_of_warp + i * 16 + fragment_row(half);
-      softmax.sum[i][half] = sum;
-      if (lane() % 4 == 0 && query < t)
-        op.log_sum_exp[(sequence * extents.a + head) * t + query] =
-            multiply_add(softmax.maximum[i][half], kLn2, std::log(sum));
+    for (int j = 0; j < keys / 4; ++j) {
+      const int column = first_column + j / 2 * 8 + j % 2;
+      if (column > row || column < first_key) scores[j / 2][2 * half + j % 2] = kNone;
     }
-  store_rows<columns, tiles>(
-      results, [&softmax](int i, int half) { return 1.0f / softmax.sum[i][half]; }, own,
-      Rows<bf16>(op.out, sequence, head), first_of_warp, extents, op.wide);
+  }
 }
 
-template <int columns, int tiles, int keys>
+template <int columns, int keys>
+__global__ void __launch_bounds__(kFlashThreads) flash_attention_kernel(Forward op) {
+  constexpr int kTileElements = keys * kStride<columns>;
+  const Extents& extents = op.extents;
+  const std::int64_t head = blockIdx.x, sequence = blockIdx.z, group = extents.kv_head(head);
+  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kQueries;  // the longest first
+  const int t = static_cast<int>(extents.t), last = first + kQueries < t ? first + kQueries : t;
+  const int first_of_warp = first + warp() * kOwnRows, last_of_warp = first_of_warp + kOwnRows - 1;
+  bf16* q = dynamic_shared<bf16>();
+  bf16* own = q + warp() * kOwnRows * kStride<columns>;
+  bf16* pairs = q + kQueries * kStride<columns>;  // two tiles of keys and two of values
+  const Rows<bf16> all_keys(op.k, sequence, group), all_values(op.v, sequence, group);
+  const auto load = [&](int key, bf16* pair) {
+    load_tile<columns, keys, kFlashThreads>(all_keys, key, extents, op.wide, pair);
+    load_tile<columns, keys, kFlashThreads>(all_values, key, extents, op.wide, pair + kTileElements);
+  };
+  load_tile<columns, kQueries, kFlashThreads>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
+  const FirstKeys begin = first_keys<kQueries, kFlashThreads>(op.visible, sequence, first);
+  Softmax softmax;
+  float results[columns / 8][4] = {};
+  int key = begin.lowest / keys * keys, turn = 0;
+  load(key, pairs);
+  for (; key < last; key += keys, turn ^= 1) {
+    bf16* k = pairs + turn * 2 * kTileElements;
+    ptx::commit_copies();
+    ptx::wait_for_copies<0>();
+    __syncthreads();  // these keys and values are there, and the last ones are no longer read
+    if (key + keys < last) load(key + keys, pairs + (1 - turn) * 2 * kTileElements);
+    if (key > last_of_warp) continue;
+    float scores[keys / 8][4] = {};
+    multiply_rows<columns, keys>(own, k, scores);
+    if (key + keys - 1 > first_of_warp || key < begin.highest) hide<keys>(op, sequence, first_of_warp, key, scores);
+    Pair weights[keys / 8][2];
+    softmax.template add<keys, columns>(op.factor, scores, weights, results);
+    add_weighted<columns, keys>(weights, k + kTileElements, results);
+  }
+  for (int half = 0; half < 2; ++half) {
+    const float sum = join_row(softmax.sum[half], Add());
+    const int query = first_of_warp + fragment_row(half);
+    softmax.sum[half] = sum;
+    if (lane() % 4 == 0 && query < t)
+      op.log_sum_exp[(sequence * extents.a + head) * t + query] =
+          multiply_add(softmax.maximum[half], kLn2, std::log(sum));
+  }
+  store_rows<columns>(
+      results, [&softmax](int half) { return 1.0f / softmax.sum[half]; }, own, Rows<bf16>(op.out, sequence, head),
+      first_of_warp, extents, op.wide);
+}
+
+template <int columns, int keys>
 void run(cudaStream_t stream, const Forward& op) {
-  constexpr int kQueries = kWarps * 16 * tiles;
   launch(stream,
-         {dim3(pieces(op.extents.t, kQueries), pieces(op.extents.a, 1), pieces(op.extents.b, 1)), dim3(kFlashThreads),
-          tile_bytes<columns>(kQueries + 2 * keys)},
-         flash_attention_kernel<columns, tiles, keys>, op);
+         {blocks_of(op.extents, kQueries, op.extents.a), dim3(kFlashThreads), tile_bytes<columns>(kQueries + 4 * keys)},
+         flash_attention_kernel<columns, keys>, op);
 }
 
 }  // namespace
@@ -176,11 +155,7 @@ void flash_attention(cudaStream_t stream, const TensorView& q, const TensorView&
                    moves_wide({&q, &k, &v, &out})};
   dispatch_columns("attention", extents.d, [&](auto width) {
     constexpr int kColumns = decltype(width)::value;
-    if constexpr (kColumns <= 128) {
-      run<kColumns, 2, 64>(stream, op);
-    } else {
-      run<kColumns, 1, 64>(stream, op);
-    }
+    run<kColumns, kColumns <= 128 ? 64 : 32>(stream, op);
   });
 }
 

@@ -22,8 +22,11 @@ namespace {
 
 using namespace flash;
 
-constexpr int kTileRows = 64;  // of queries and of keys
-constexpr int kOwnRows = 16;   // a warp's
+constexpr int kTileRows = 64, kOwnRows = 16;  // of a block's own tile, and a warp's of it
+constexpr int kWarps = kTileRows / kOwnRows, kFlashThreads = kWarps * kWarp;
+// Of a tile that the others go through: two of them, and their partners', lie in shared memory with the own ones.
+template <int columns>
+constexpr int kMoving = columns <= 128 ? 64 : 32;
 enum class Part { both, keys, values };
 
 struct Backward : attention_tiles::Gradient<bf16> {
@@ -61,18 +64,28 @@ __global__ void __launch_bounds__(kThreads) flash_delta_kernel(Backward op, int 
 }
 
 // What is known of a tile's queries, in shared memory.
+template <int rows>
 struct QueryFacts {
-  float log_sum_exp[kTileRows], delta[kTileRows];  // the former in powers of two
-  int first_key[kTileRows];                        // that the query sees; beyond all keys where there is no query
+  float log_sum_exp[rows], delta[rows];  // the former in powers of two
+  int first_key[rows];                   // that the query sees; beyond all keys where there is no query
+};
 
-  __device__ void load(const Backward& op, std::int64_t sequence, std::int64_t head, int first) {
-    const int i = static_cast<int>(threadIdx.x), query = first + i, t = static_cast<int>(op.extents.t);
-    if (i >= kTileRows) return;
-    const bool present = query < t;
-    const std::int64_t row = op.row(sequence, head, present ? query : 0);
-    log_sum_exp[i] = op.log_sum_exp[row] * kLog2E;
-    delta[i] = op.delta[row];
-    first_key[i] = present ? static_cast<int>(op.visible.first_key(sequence, query)) : INT_MAX;
+// The same of one query, on its way there: a thread's.
+template <int rows>
+struct OneQuery {
+  float log_sum_exp, delta;
+  int first_key;
+
+  __device__ OneQuery(const Backward& op, std::int64_t sequence, std::int64_t head, int first) {
+    const int query = first + static_cast<int>(threadIdx.x) % rows, t = static_cast<int>(op.extents.t);
+    const std::int64_t row = op.row(sequence, head, query < t ? query : 0);
+    log_sum_exp = op.log_sum_exp[row] * kLog2E;
+    delta = op.delta[row];
+    first_key = query < t ? static_cast<int>(op.visible.first_key(sequence, query)) : INT_MAX;
+  }
+  __device__ void store(QueryFacts<rows>& facts) const {
+    const int i = static_cast<int>(threadIdx.x);
+    if (i < rows) facts.log_sum_exp[i] = log_sum_exp, facts.delta[i] = delta, facts.first_key[i] = first_key;
   }
 };
 
@@ -90,107 +103,109 @@ __device__ inline int end_of_queries(const Visible& visible, std::int64_t sequen
 }
 
 // Scores of a warp's 16 keys from `key` against a tile of queries from `query` -> weights.
-__device__ inline void weigh(const Backward& op, const QueryFacts& facts, int query, int key, bool masked,
-                             float (&scores)[1][kTileRows / 8][4]) {
+template <int rows>
+__device__ void weigh(const Backward& op, const QueryFacts<rows>& facts, int query, int key, bool masked,
+                      float (&scores)[rows / 8][4]) {
   COXSWAIN_UNROLL
-  for (int j = 0; j < kTileRows / 8; ++j) COXSWAIN_UNROLL
+  for (int j = 0; j < rows / 8; ++j) COXSWAIN_UNROLL
   for (int e = 0; e < 4; ++e) {
     const int column = j * 8 + fragment_column() + e % 2, row = key + fragment_row(e / 2);
-    const float weight = ptx::exp2(multiply_add(scores[0][j][e], op.factor, -facts.log_sum_exp[column]));
+    const float weight = ptx::exp2(multiply_add(scores[j][e], op.factor, -facts.log_sum_exp[column]));
     const bool sees = !masked || (row <= query + column && row >= facts.first_key[column]);
-    scores[0][j][e] = sees ? weight : 0.0f;
+    scores[j][e] = sees ? weight : 0.0f;
   }
 }
 
-using Weights = Pair[1][kTileRows / 8][2];
-__device__ inline void round_all(const float (&values)[1][kTileRows / 8][4], Weights& rounded) {
+template <int rows>
+using Weights = Pair[rows / 8][2];
+template <int rows>
+__device__ void round_all(const float (&values)[rows / 8][4], Weights<rows>& rounded) {
   COXSWAIN_UNROLL
-  for (int i = 0; i < kTileRows / 4; ++i)
-    rounded[0][i / 2][i % 2] = ptx::pack(values[0][i / 2][i % 2 * 2], values[0][i / 2][i % 2 * 2 + 1]);
+  for (int i = 0; i < rows / 4; ++i)
+    rounded[i / 2][i % 2] = ptx::pack(values[i / 2][i % 2 * 2], values[i / 2][i % 2 * 2 + 1]);
 }
 
 // A block's keys with tiles in shared memory, and their queries: head after head of the group, tile after tile.
 template <int columns>
 struct KeyBlock {
-  static constexpr int kElements = kTileRows * kStride<columns>;
+  static constexpr int kRows = kMoving<columns>, kOwn = kTileRows * kStride<columns>, kOther = kRows * kStride<columns>;
+  using Facts = QueryFacts<kRows>;
   const Backward& op;
-  std::int64_t group = blockIdx.y, sequence = blockIdx.z;
-  int key = static_cast<int>(blockIdx.x) * kTileRows, last_key, tiles, count;
-  bf16 *k = dynamic_shared<bf16>(), *v = k + kElements, *q = v + kElements, *dout = q + kElements;
-  QueryFacts& facts = *reinterpret_cast<QueryFacts*>(dout + kElements);
+  std::int64_t group = blockIdx.x, sequence = blockIdx.z;
+  int key = static_cast<int>(blockIdx.y) * kTileRows, last_key, tiles, count;
+  bf16 *k = dynamic_shared<bf16>(), *v = k + kOwn, *pairs = v + kOwn;  // two tiles of q, each with dout
+  Facts* facts = reinterpret_cast<Facts*>(pairs + 4 * kOther);         // of both
 
   __device__ explicit KeyBlock(const Backward& call) : op(call) {
     const int t = static_cast<int>(op.extents.t);
     last_key = (key + kTileRows < t ? key + kTileRows : t) - 1;
-    tiles = (end_of_queries(op.visible, sequence, key, last_key) - key + kTileRows - 1) / kTileRows;
+    tiles = (end_of_queries(op.visible, sequence, key, last_key) - key + kRows - 1) / kRows;
     count = tiles * static_cast<int>(op.extents.a / op.extents.g);
   }
   __device__ std::int64_t head_of(int i) const { return group * (op.extents.a / op.extents.g) + i / tiles; }
-  __device__ int query_of(int i) const { return key + i % tiles * kTileRows; }
+  __device__ int query_of(int i) const { return key + i % tiles * kRows; }
   __device__ bool masked(int i) const {
     const int query = query_of(i), t = static_cast<int>(op.extents.t);
-    return op.visible.starts || op.visible.band < t || query < last_key || query + kTileRows > t;
+    return op.visible.starts || op.visible.band < t || query < last_key || query + kRows > t;
   }
+  __device__ bf16* q(int i) const { return pairs + i % 2 * 2 * kOther; }
+  __device__ bf16* dout(int i) const { return q(i) + kOther; }
   __device__ void load_keys() const {
-    load_tile<columns, kTileRows>(Rows<bf16>(op.k, sequence, group), key, op.extents, op.wide, k);
-    load_tile<columns, kTileRows>(Rows<bf16>(op.v, sequence, group), key, op.extents, op.wide, v);
+    load_tile<columns, kTileRows, kFlashThreads>(Rows<bf16>(op.k, sequence, group), key, op.extents, op.wide, k);
+    load_tile<columns, kTileRows, kFlashThreads>(Rows<bf16>(op.v, sequence, group), key, op.extents, op.wide, v);
   }
   __device__ void load_queries(int i) const {
-    if (i < count) {
-      load_tile<columns, kTileRows>(Rows<bf16>(op.q, sequence, head_of(i)), query_of(i), op.extents, op.wide, q);
-      facts.load(op, sequence, head_of(i), query_of(i));
-    }
-    ptx::commit_copies();
+    const std::int64_t head = head_of(i);
+    load_tile<columns, kRows, kFlashThreads>(Rows<bf16>(op.q, sequence, head), query_of(i), op.extents, op.wide, q(i));
+    load_tile<columns, kRows, kFlashThreads>(Rows<bf16>(op.dout, sequence, head), query_of(i), op.extents, op.wide,
+                                             dout(i));
   }
-  __device__ void load_slopes(int i) const {
-    if (i < count)
-      load_tile<columns, kTileRows>(Rows<bf16>(op.dout, sequence, head_of(i)), query_of(i), op.extents, op.wide, dout);
-    ptx::commit_copies();
-  }
+  __device__ OneQuery<kRows> fact(int i) const { return OneQuery<kRows>(op, sequence, head_of(i), query_of(i)); }
 };
 
 template <int columns, Part part>
 __global__ void __launch_bounds__(kFlashThreads) flash_key_gradient_kernel(Backward op) {
   constexpr bool kKeys = part != Part::values, kValues = part != Part::keys;
+  constexpr int kRows = kMoving<columns>;
   const KeyBlock<columns> block(op);
   const int own_key = block.key + warp() * kOwnRows, own_row = warp() * kOwnRows * kStride<columns>;
-  float dk[1][columns / 8][4] = {}, dv[1][columns / 8][4] = {};
+  float dk[columns / 8][4] = {}, dv[columns / 8][4] = {};
   block.load_keys();
   block.load_queries(0);
-  block.load_slopes(0);
+  block.fact(0).store(block.facts[0]);
   for (int i = 0; i < block.count; ++i) {
-    float weights[1][kTileRows / 8][4] = {};
-    Weights rounded, slopes;
-    ptx::wait_for_copies<1>();
-    __syncthreads();  // the queries and their facts are there
-    multiply_rows<columns, 1, kTileRows>(block.k + own_row, block.q, weights);
-    weigh(op, block.facts, block.query_of(i), own_key, block.masked(i), weights);
-    round_all(weights, rounded);
+    const bool more = i + 1 < block.count;
+    const QueryFacts<kRows>& facts = block.facts[i % 2];
+    ptx::commit_copies();
     ptx::wait_for_copies<0>();
-    __syncthreads();  // dout is there
+    __syncthreads();  // these queries are there, and the last ones are no longer read
+    if (more) block.load_queries(i + 1);
+    const OneQuery<kRows> next = block.fact(more ? i + 1 : i);
+    float weights[kRows / 8][4] = {};
+    Weights<kRows> rounded;
+    multiply_rows<columns, kRows>(block.k + own_row, block.q(i), weights);
+    weigh<kRows>(op, facts, block.query_of(i), own_key, block.masked(i), weights);
+    round_all<kRows>(weights, rounded);
+    if constexpr (kValues) add_weighted<columns, kRows>(rounded, block.dout(i), dv);
     if constexpr (kKeys) {
-      float changes[1][kTileRows / 8][4] = {};
-      multiply_rows<columns, 1, kTileRows>(block.v + own_row, block.dout, changes);
+      float changes[kRows / 8][4] = {};
+      multiply_rows<columns, kRows>(block.v + own_row, block.dout(i), changes);
       COXSWAIN_UNROLL
-      for (int n = 0; n < kTileRows / 2; ++n)
-        weights[0][n / 4][n % 4] *= changes[0][n / 4][n % 4] - block.facts.delta[n / 4 * 8 + fragment_column() + n % 2];
-      round_all(weights, slopes);
-      add_weighted<columns, 1, kTileRows>(slopes, block.q, dk);
+      for (int n = 0; n < kRows / 2; ++n)
+        weights[n / 4][n % 4] *= changes[n / 4][n % 4] - facts.delta[n / 4 * 8 + fragment_column() + n % 2];
+      round_all<kRows>(weights, rounded);
+      add_weighted<columns, kRows>(rounded, block.q(i), dk);
     }
-    __syncthreads();  // the queries and their facts are no longer read
-    block.load_queries(i + 1);
-    if constexpr (kValues) add_weighted<columns, 1, kTileRows>(rounded, block.dout, dv);
-    __syncthreads();  // dout is no longer read
-    block.load_slopes(i + 1);
+    next.store(block.facts[1 - i % 2]);
   }
   // The warp's rows of k and v are read by itself alone.
   if constexpr (kKeys)
-    store_rows<columns, 1>(
-        dk, [&op](int, int) { return op.scale; }, block.k + own_row, Rows<bf16>(op.dk, block.sequence, block.group),
-        own_key, op.extents, op.wide);
+    store_rows<columns>(
+        dk, [&op](int) { return op.scale; }, block.k + own_row, Rows<bf16>(op.dk, block.sequence, block.group), own_key,
+        op.extents, op.wide);
   if constexpr (kValues)
-    store_rows<columns, 1>(
-        dv, [](int, int) { return 1.0f; }, block.v + own_row, Rows<bf16>(op.dv, block.sequence, block.group), own_key,
+    store_rows<columns>(
+        dv, [](int) { return 1.0f; }, block.v + own_row, Rows<bf16>(op.dv, block.sequence, block.group), own_key,
         op.extents, op.wide);
 }
 
@@ -210,73 +225,72 @@ struct OwnQueries {
     }
   }
   // Scores and changes of weights with keys from `key` -> slopes.
-  __device__ void slope(float factor, int key, bool masked, const float (&changes)[1][kTileRows / 8][4],
-                        float (&scores)[1][kTileRows / 8][4]) const {
+  template <int rows>
+  __device__ void slope(float factor, int key, bool masked, const float (&changes)[rows / 8][4],
+                        float (&scores)[rows / 8][4]) const {
     COXSWAIN_UNROLL
-    for (int n = 0; n < kTileRows / 2; ++n) {
+    for (int n = 0; n < rows / 2; ++n) {
       const int half = n % 4 / 2, column = key + n / 4 * 8 + fragment_column() + n % 2;
-      float& score = scores[0][n / 4][n % 4];
+      float& score = scores[n / 4][n % 4];
       const float weight = ptx::exp2(multiply_add(score, factor, -log_sum_exp[half]));
       const bool sees = !masked || (column <= query[half] && column >= first_key[half]);
-      score = sees ? weight * (changes[0][n / 4][n % 4] - delta[half]) : 0.0f;
+      score = sees ? weight * (changes[n / 4][n % 4] - delta[half]) : 0.0f;
     }
   }
 };
 
 template <int columns>
 __global__ void __launch_bounds__(kFlashThreads) flash_query_gradient_kernel(Backward op) {
-  constexpr int kTileElements = kTileRows * kStride<columns>;
+  constexpr int kRows = kMoving<columns>, kOwn = kTileRows * kStride<columns>, kOther = kRows * kStride<columns>;
   const Extents& extents = op.extents;
-  const std::int64_t head = blockIdx.y, sequence = blockIdx.z, group = extents.kv_head(head);
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kTileRows;  // the longest first
+  const std::int64_t head = blockIdx.x, sequence = blockIdx.z, group = extents.kv_head(head);
+  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kTileRows;  // the longest first
   const int own_first = first + warp() * kOwnRows;
   const int t = static_cast<int>(extents.t), last = first + kTileRows < t ? first + kTileRows : t;
-  bf16* q = dynamic_shared<bf16>();
-  bf16 *dout = q + kTileElements, *k = dout + kTileElements, *v = k + kTileElements;
+  bf16 *q = dynamic_shared<bf16>(), *dout = q + kOwn, *pairs = dout + kOwn;  // two tiles of k, each with v
   bf16 *own_q = q + warp() * kOwnRows * kStride<columns>, *own_dout = dout + (own_q - q);
   const Rows<bf16> all_keys(op.k, sequence, group), all_values(op.v, sequence, group);
-
-  const FirstKeys begin = first_keys<kTileRows>(op.visible, sequence, first);
+  const auto load = [&](int key, bf16* pair) {
+    load_tile<columns, kRows, kFlashThreads>(all_keys, key, extents, op.wide, pair);
+    load_tile<columns, kRows, kFlashThreads>(all_values, key, extents, op.wide, pair + kOther);
+  };
+  const FirstKeys begin = first_keys<kTileRows, kFlashThreads>(op.visible, sequence, first);
   const OwnQueries own(op, sequence, head, own_first);
-  float dq[1][columns / 8][4] = {};
-  int key = begin.lowest / kTileRows * kTileRows;
-  load_tile<columns, kTileRows>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
-  load_tile<columns, kTileRows>(Rows<bf16>(op.dout, sequence, head), first, extents, op.wide, dout);
-  load_tile<columns, kTileRows>(all_values, key, extents, op.wide, v);
-  load_tile<columns, kTileRows>(all_keys, key, extents, op.wide, k);
-  for (; key < last; key += kTileRows) {
-    const bool more = key + kTileRows < last;
-    float scores[1][kTileRows / 8][4] = {}, changes[1][kTileRows / 8][4] = {};
+  float dq[columns / 8][4] = {};
+  int key = begin.lowest / kRows * kRows, turn = 0;
+  load_tile<columns, kTileRows, kFlashThreads>(Rows<bf16>(op.q, sequence, head), first, extents, op.wide, q);
+  load_tile<columns, kTileRows, kFlashThreads>(Rows<bf16>(op.dout, sequence, head), first, extents, op.wide, dout);
+  load(key, pairs);
+  for (; key < last; key += kRows, turn ^= 1) {
+    const bf16 *k = pairs + turn * 2 * kOther, *v = k + kOther;
+    float scores[kRows / 8][4] = {}, changes[kRows / 8][4] = {};
     ptx::commit_copies();
     ptx::wait_for_copies<0>();
-    __syncthreads();  // keys and values are there
-    multiply_rows<columns, 1, kTileRows>(own_q, k, scores);
-    multiply_rows<columns, 1, kTileRows>(own_dout, v, changes);
-    own.slope(op.factor, key, key + kTileRows - 1 > own_first || key < begin.highest, changes, scores);
-    Weights slopes;
-    round_all(scores, slopes);
-    __syncthreads();  // the values are no longer read
-    if (more) load_tile<columns, kTileRows>(all_values, key + kTileRows, extents, op.wide, v);
-    add_weighted<columns, 1, kTileRows>(slopes, k, dq);
-    __syncthreads();  // the keys are no longer read
-    if (more) load_tile<columns, kTileRows>(all_keys, key + kTileRows, extents, op.wide, k);
+    __syncthreads();  // these keys and values are there, and the last ones are no longer read
+    if (key + kRows < last) load(key + kRows, pairs + (1 - turn) * 2 * kOther);
+    multiply_rows<columns, kRows>(own_q, k, scores);
+    multiply_rows<columns, kRows>(own_dout, v, changes);
+    own.slope<kRows>(op.factor, key, key + kRows - 1 > own_first || key < begin.highest, changes, scores);
+    Weights<kRows> slopes;
+    round_all<kRows>(scores, slopes);
+    add_weighted<columns, kRows>(slopes, k, dq);
   }
-  store_rows<columns, 1>(
-      dq, [&op](int, int) { return op.scale; }, own_q, Rows<bf16>(op.dq, sequence, head), own_first, extents, op.wide);
+  store_rows<columns>(
+      dq, [&op](int) { return op.scale; }, own_q, Rows<bf16>(op.dq, sequence, head), own_first, extents, op.wide);
 }
 
 template <int columns>
 void run(cudaStream_t stream, const Backward& op) {
-  const unsigned tiles = pieces(op.extents.t, kTileRows), b = pieces(op.extents.b, 1);
-  const LaunchShape keys{dim3(tiles, pieces(op.extents.g, 1), b), dim3(kFlashThreads),
-                         tile_bytes<columns>(4 * kTileRows) + sizeof(QueryFacts)};
+  constexpr int kInShared = 2 * kTileRows + 4 * kMoving<columns>;  // rows
+  const LaunchShape keys{blocks_of(op.extents, kTileRows, op.extents.g), dim3(kFlashThreads),
+                         tile_bytes<columns>(kInShared) + 2 * sizeof(QueryFacts<kMoving<columns>>)};
   if constexpr (columns <= 128) {
     launch(stream, keys, flash_key_gradient_kernel<columns, Part::both>, op);
   } else {
     launch(stream, keys, flash_key_gradient_kernel<columns, Part::keys>, op);
     launch(stream, keys, flash_key_gradient_kernel<columns, Part::values>, op);
   }
-  launch(stream, {dim3(tiles, pieces(op.extents.a, 1), b), dim3(kFlashThreads), tile_bytes<columns>(4 * kTileRows)},
+  launch(stream, {blocks_of(op.extents, kTileRows, op.extents.a), dim3(kFlashThreads), tile_bytes<columns>(kInShared)},
          flash_query_gradient_kernel<columns>, op);
 }
 

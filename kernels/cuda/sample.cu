@@ -2,21 +2,20 @@
 // exp((logit - largest) / temperature) cumulated in blocks of 1024 in the order of the vocabulary, or, where top_k or
 // top_p cut, over the candidates in falling order.
 //
-// A block of threads has one row. The 1024 (or top_k) likeliest tokens are found by counting, two bits of a logit at a
-// time, and sorted in shared memory (equal logits by token); only where these do not have the probability top_p, or
-// top_k is larger, the whole row is sorted. The last step, which walks along a cumulated sum, is one thread's; what it
-// adds up has been computed by all. Floor: the logits through memory once, and 17 times more from the second-level
-// cache.
+// First a block of threads for each 1024 logits: its largest ones, then its sums of weights, of all tokens and of those
+// that may be drawn. Then a block of threads for each row draws, from one of these blocks where nothing is cut. Else
+// the 1024 (or top_k) likeliest tokens are found by counting, two bits of a logit at a time, and sorted in shared
+// memory (equal logits by token); only where these do not have the probability top_p, or top_k is larger, the whole row
+// is sorted. The last step, which walks along a cumulated sum, is one thread's; what it adds up has been computed by
+// all. Floor: the logits through memory once; where something is cut, 17 times more from the second-level cache.
 #include <bit>
 #include <climits>
-#include <limits>
 
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/sampled_rows.cuh"
 
 namespace coxswain {
 namespace {
 
-constexpr std::int64_t kSumBlock = 1024;
 constexpr int kFew = 1024;  // candidates that fit into shared memory
 constexpr std::int32_t kMore = -2, kNobody = -1;
 
@@ -45,23 +44,6 @@ __device__ inline int count_before(bool flag, int& in_all) {
   return before;
 }
 
-template <class R>
-struct SampledRows {
-  const R* logits;                                 // [shards, rows, columns]
-  std::int64_t rows, columns, vocabulary, sorted;  // sorted: the vocabulary rounded up to a power of two, 0: no cuts
-  const double* uniform;
-  const std::int32_t *banned, *bans;
-  std::int64_t banned_count, top_k;
-  double temperature, top_p;
-  std::int32_t* tokens;
-  R* log_probs;
-  R* gathered;          // scratch [rows, vocabulary]
-  double* sums;         // scratch [rows, blocks]
-  std::int32_t* order;  // scratch [rows, sorted]
-
-  __host__ __device__ std::int64_t blocks() const { return (vocabulary + kSumBlock - 1) / kSumBlock; }
-};
-
 // All threads of the block call its functions together, but for those that say one thread.
 template <class R>
 class RowSampler {
@@ -70,43 +52,20 @@ class RowSampler {
       : op_(op),
         row_(row),
         logits_(op.gathered + row * op.vocabulary),
-        sums_(op.sums + row * op.blocks()),
+        sums_(op.sums + op.place(1, row, 0)),
         order_(op.order + row * op.sorted) {}
 
-  __device__ void gather() {
-    for (std::int64_t i = threadIdx.x; i < op_.vocabulary; i += kThreads)
-      logits_[i] = op_.logits[(i / op_.columns * op_.rows + row_) * op_.columns + i % op_.columns];
-    __syncthreads();
-  }
-  __device__ void ban() {
-    if (op_.banned != nullptr && op_.bans[row_] != 0)
-      for (std::int64_t i = threadIdx.x; i < op_.banned_count; i += kThreads) {
-        const std::int32_t token = op_.banned[i];
-        if (token >= 0 && token < op_.vocabulary) logits_[token] = kNone;
-      }
-    __syncthreads();
-  }
-  __device__ R largest() const {
-    return block_max<R>(op_.vocabulary, kNone, [this](std::int64_t i) { return logits_[i]; });
-  }
-  // Sum of exp((logit - largest) / temperature); sums_ keeps the blocks'.
-  __device__ double sum_exp(R largest, double temperature) {
-    const R inverse = static_cast<R>(1.0 / temperature);
+  __device__ double sum(int of_allowed) const {
     double sum = 0;
-    for (std::int64_t block = 0; block < op_.blocks(); ++block) {
-      const std::int64_t first = block * kSumBlock;
-      const std::int64_t count = op_.vocabulary - first < kSumBlock ? op_.vocabulary - first : kSumBlock;
-      const double part = static_cast<double>(block_sum<R>(
-          count, [=, this](std::int64_t i) { return exp_fast((logits_[first + i] - largest) * inverse); }));
-      if (threadIdx.x == 0) sums_[block] = part;
-      sum += part;
-    }
-    __syncthreads();
+    for (std::int64_t block = 0; block < op_.blocks(); ++block) sum += op_.sums[op_.place(of_allowed, row_, block)];
     return sum;
   }
-  __device__ std::int64_t first_of(R value) const {
-    return -block_max<std::int64_t>(op_.vocabulary, -op_.vocabulary,
-                                    [=, this](std::int64_t i) { return logits_[i] == value ? -i : -op_.vocabulary; });
+  // The first token with the largest logit.
+  __device__ std::int64_t first_of(R largest) const {
+    const R* maxima = op_.maxima + op_.place(1, row_, 0);
+    const std::int64_t block = lowest(op_.blocks(), [=](std::int64_t i) { return maxima[i] == largest; });
+    const BlockOfTokens tokens(op_, block);
+    return tokens.first + lowest(tokens.count, [&](std::int64_t i) { return logits_[tokens.first + i] == largest; });
   }
 
   // The likeliest tokens, by falling logit, equal ones by token, in shared memory.
@@ -119,7 +78,6 @@ class RowSampler {
   __device__ Few likeliest(int count) const {
     COXSWAIN_SHARED(R, logits, kFew);
     COXSWAIN_SHARED(std::int32_t, tokens, kFew);
-    COXSWAIN_SHARED(double, weights, kFew);
     const std::uint64_t least = key_of_rank(count);
     const int above = join_block(count_where([least](std::uint64_t key) { return key > least; }), Add());
     int greater = 0, equal = above;
@@ -138,7 +96,7 @@ class RowSampler {
       logits[i] = kNone, tokens[i] = INT_MAX;
     __syncthreads();
     sort_few(logits, tokens, padded);
-    return {logits, tokens, weights, count};
+    return {logits, tokens, shared_weights(), count};
   }
 
   // order_[0, sorted) by falling logit, equal ones by token; places beyond the vocabulary hold -1, at the end.
@@ -156,19 +114,26 @@ class RowSampler {
       }
   }
 
-  // One thread's.
+  // All threads'; the result is the first one's.
   __device__ std::int32_t draw_any(double uniform, R largest, double sum) const {
+    COXSWAIN_SHARED(std::int32_t, chosen, 1);
     const R inverse = static_cast<R>(1.0 / op_.temperature);
+    double* weights = shared_weights();
     double left = uniform * sum;
-    std::int64_t block = 0;
-    while (block + 1 < op_.blocks() && left >= sums_[block]) left -= sums_[block++];
-    const std::int64_t first = block * kSumBlock;
-    const std::int64_t last = first + kSumBlock < op_.vocabulary ? first + kSumBlock : op_.vocabulary;
+    if (threadIdx.x == 0) {
+      std::int32_t block = 0;
+      while (block + 1 < op_.blocks() && left >= sums_[block]) left -= sums_[block++];
+      chosen[0] = block;
+    }
+    __syncthreads();
+    const BlockOfTokens tokens(op_, chosen[0]);
+    for (std::int64_t i = threadIdx.x; i < tokens.count; i += kThreads)
+      weights[i] = static_cast<double>(exp_fast((logits_[tokens.first + i] - largest) * inverse));
+    __syncthreads();
     std::int64_t token = -1;
-    for (std::int64_t i = first; i < last; ++i) {
-      const double weight = static_cast<double>(exp_fast((logits_[i] - largest) * inverse));
-      if (weight > 0) token = i;  // the block's last one that can be drawn, where rounding leaves a crumb
-      if ((left -= weight) < 0 && weight > 0) break;
+    for (std::int64_t i = 0; i < tokens.count && threadIdx.x == 0; ++i) {
+      if (weights[i] > 0) token = tokens.first + i;  // the last one that can be drawn, where rounding leaves a crumb
+      if ((left -= weights[i]) < 0 && weights[i] > 0) break;
     }
     return static_cast<std::int32_t>(token);
   }
@@ -221,6 +186,16 @@ class RowSampler {
   static constexpr R kNone = -std::numeric_limits<R>::infinity();
 
  private:
+  __device__ static double* shared_weights() {
+    static_assert(kFew == kSumBlock);
+    COXSWAIN_SHARED(double, weights, kFew);
+    return weights;
+  }
+  // The lowest i of [0, count) that holds, of which there is one.
+  template <class Holds>
+  __device__ static std::int64_t lowest(std::int64_t count, const Holds& holds) {
+    return -block_max<std::int64_t>(count, -count, [&](std::int64_t i) { return holds(i) ? -i : -count; });
+  }
   __device__ bool before(std::int32_t a, std::int32_t b) const {
     if (a < 0 || b < 0) return b < 0 && a >= 0;
     return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
@@ -278,12 +253,11 @@ class RowSampler {
 };
 
 template <class R>
-__device__ std::int32_t draw(const SampledRows<R>& op, RowSampler<R>& row, double uniform) {
-  const R largest = row.largest();
+__device__ std::int32_t draw(const SampledRows<R>& op, RowSampler<R>& row, R largest) {
+  const double uniform = op.uniform[blockIdx.x];
   if (!std::isfinite(largest)) return -1;  // every token is banned
-  const std::int64_t likeliest = row.first_of(largest);
-  if (op.temperature == 0) return static_cast<std::int32_t>(likeliest);
-  const double sum = row.sum_exp(largest, op.temperature);
+  if (op.temperature == 0) return static_cast<std::int32_t>(row.first_of(largest));
+  const double sum = row.sum(1);
   if (op.sorted > 0) {
     const std::int32_t token =
         op.top_k > kFew && op.top_k < op.vocabulary ? kMore : row.draw_of_few(uniform, largest, sum);
@@ -291,25 +265,24 @@ __device__ std::int32_t draw(const SampledRows<R>& op, RowSampler<R>& row, doubl
     row.sort();
     return threadIdx.x == 0 ? row.draw_of_all(uniform, largest, sum) : kNobody;
   }
-  const std::int32_t token = threadIdx.x == 0 ? row.draw_any(uniform, largest, sum) : -1;
-  return token < 0 ? static_cast<std::int32_t>(likeliest) : token;
+  const std::int32_t token = row.draw_any(uniform, largest, sum);
+  const auto likeliest = static_cast<std::int32_t>(row.first_of(largest));
+  return token < 0 ? likeliest : token;
 }
 
 template <class R>
 __global__ void __launch_bounds__(kThreads) sample_kernel(SampledRows<R> op) {
   const std::int64_t index = blockIdx.x;
   RowSampler<R> row(op, index);
-  row.gather();
-  const R largest = row.largest();
-  const double normaliser = row.sum_exp(largest, 1.0);
+  const R of_all = op.largest(0, index), largest = op.largest(1, index);
+  const double normaliser = row.sum(0);
   std::int32_t token = -1;
   R log_prob = std::numeric_limits<R>::quiet_NaN();
-  if (std::isfinite(largest) && std::isfinite(normaliser)) {
-    row.ban();
-    token = draw(op, row, op.uniform[index]);
+  if (std::isfinite(of_all) && std::isfinite(normaliser)) {
+    token = draw(op, row, largest);
     if (threadIdx.x == 0 && token >= 0)
       log_prob =
-          static_cast<R>(static_cast<double>(row.logit(token)) - static_cast<double>(largest) - std::log(normaliser));
+          static_cast<R>(static_cast<double>(row.logit(token)) - static_cast<double>(of_all) - std::log(normaliser));
   }
   if (threadIdx.x == 0) op.tokens[index] = token, op.log_probs[index] = log_prob;
 }
@@ -331,9 +304,13 @@ void sample(Backend& backend, cudaStream_t stream, const Backend::Sample& op) {
   work.top_k = op.top_k, work.temperature = op.temperature, work.top_p = op.top_p;
   work.tokens = op.tokens.as<std::int32_t>(), work.log_probs = op.log_probs.as<R>();
   const Scratch<R> gathered(backend, rows * op.vocabulary);
-  const Scratch<double> sums(backend, rows * work.blocks());
+  const Scratch<R> maxima(backend, 2 * rows * work.blocks());
+  const Scratch<double> sums(backend, 2 * rows * work.blocks());
   const Scratch<std::int32_t> order(backend, rows * sorted);
-  work.gathered = gathered.data(), work.sums = sums.data(), work.order = order.data();
+  work.gathered = gathered.data(), work.maxima = maxima.data(), work.sums = sums.data(), work.order = order.data();
+  const dim3 blocks(pieces(work.blocks(), 1), pieces(rows, 1));
+  launch(stream, {blocks}, gather_kernel<R>, work);
+  launch(stream, {blocks}, weight_sums_kernel<R>, work);
   launch(stream, {dim3(pieces(rows, 1))}, sample_kernel<R>, work);
 }
 

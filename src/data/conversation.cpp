@@ -132,10 +132,20 @@ EncodedConversation ChatFormat::encode(const Conversation& conversation, Learned
   return out;
 }
 
+std::vector<std::vector<std::int32_t>> ChatFormat::ends() const {
+  std::vector<std::vector<std::int32_t>> ends{stop_};
+  if (const std::vector<std::int32_t> of_document{tokenizer_->end_of_document()}; stop_ != of_document)
+    ends.push_back(of_document);
+  return ends;
+}
+
 std::string ChatFormat::decode_response(std::span<const std::int32_t> response) const {
-  const std::size_t length = stop_.size();
-  if (length > 0 && response.size() >= length && std::equal(stop_.begin(), stop_.end(), response.end() - length)) {
+  for (const std::vector<std::int32_t>& end : ends()) {
+    const std::size_t length = end.size();
+    if (length == 0 || response.size() < length || !std::equal(end.begin(), end.end(), response.end() - length))
+      continue;
     response = response.first(response.size() - length);
+    break;
   }
   std::string text = tokenizer_->decode(response);
   if (text.starts_with(config_.response_start)) text.erase(0, config_.response_start.size());

@@ -58,7 +58,9 @@ class ChatFormat {
   EncodedConversation encode(const Conversation& conversation, Learned learned) const;
 
   const std::vector<std::int32_t>& stop() const { return stop_; }  // the tokens that end a response
-  // The text of a response without response_start and, if it is there, without the stop.
+  // What ends one that a model draws: the stop, and the end of a document, behind which nothing belongs to it.
+  std::vector<std::vector<std::int32_t>> ends() const;
+  // The text of a response without response_start and, if it is there, without what ends it.
   std::string decode_response(std::span<const std::int32_t> response) const;
 
   // Throws UnusableRecord if the text contains a whole marker of ordinary characters, and so could pass for a turn.

@@ -11,7 +11,7 @@ Sampling policy_sampling(const GenerateConfig& generate, std::uint64_t seed, con
   sampling.top_p = generate.top_p;
   sampling.min_new_tokens = generate.min_new_tokens;
   sampling.max_new_tokens = generate.max_new_tokens;
-  sampling.stop_sequences = {chat.stop()};
+  sampling.stop_sequences = chat.ends();
   if (!generate.stop.empty()) sampling.stop_texts = {generate.stop};
   sampling.tokenizer = &tokenizer;
   return sampling;

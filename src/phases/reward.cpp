@@ -59,7 +59,8 @@ Reward::Reward(const RewardPhaseConfig& config, const ProcessGrid& grid, Backend
 
 void Reward::begin() {
   trainer_.weights().initialise(config_.run.seed);  // the head too, which a language model has not
-  if (config_.run.initialize_from.empty()) return;
+  if (config_.run.initialize_from.empty())
+    return log_.warning("[run] initialize_from is empty: the reward model begins with random weights");
   load_model(initial_weights(config_.run, std::nullopt), {context_.grid.world(), context_.backend, log_},
              [this](Archive& archive) {
                visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});

@@ -101,7 +101,10 @@ void Sft::load_reward_model(Archive& archive) {
 }
 
 void Sft::begin() {
-  if (config_.run.initialize_from.empty()) return trainer_.weights().initialise(config_.run.seed);
+  if (config_.run.initialize_from.empty()) {
+    log_.warning("[run] initialize_from is empty: fine-tuning begins with random weights");
+    return trainer_.weights().initialise(config_.run.seed);
+  }
   load_model(initial_weights(config_.run, config_.model.head), load_context(), [this](Archive& archive) {
     visit_own_tokenizer(archive);
     trainer_.weights().load(archive);

@@ -13,26 +13,27 @@ double right(double margin) { return margin > 0 ? 1 : margin == 0 ? 0.5 : 0; }
 
 }  // namespace
 
-std::vector<ReliabilityBin> reliability(std::span<const double> margins, int bins) {
+std::vector<ReliabilityBin> reliability(const JudgedPairs& pairs, int bins) {
   if (bins < 1) throw std::invalid_argument(fmt::format("reliability: {} bins", bins));
   std::vector<ReliabilityBin> result(static_cast<std::size_t>(bins));
-  std::vector<double> successes(result.size(), 0.0);
+  std::vector<JudgedPairs> inside(result.size());
   const double width = 0.5 / bins;
   for (std::size_t b = 0; b < result.size(); ++b) {
     result[b].low = 0.5 + width * static_cast<double>(b);
     result[b].high = 0.5 + width * static_cast<double>(b + 1);
   }
-  for (const double margin : margins) {
+  for (std::size_t i = 0; i < pairs.margins.size(); ++i) {
+    const double margin = pairs.margins[i];
     if (std::isnan(margin)) throw std::invalid_argument("reliability: a margin is not a number");
     const double confidence = 1 / (1 + std::exp(-std::abs(margin)));
     const auto bin = std::min(result.size() - 1, static_cast<std::size_t>((confidence - 0.5) / width));
     result[bin].mean_confidence += confidence;
-    result[bin].accuracy.trials += 1;
-    successes[bin] += right(margin);
+    inside[bin].margins.push_back(margin);
+    inside[bin].comparisons.push_back(pairs.comparisons[i]);
   }
   for (std::size_t b = 0; b < result.size(); ++b) {
+    result[b].accuracy = accuracy(inside[b]);
     if (result[b].accuracy.trials > 0) result[b].mean_confidence /= static_cast<double>(result[b].accuracy.trials);
-    result[b].accuracy = proportion(successes[b], result[b].accuracy.trials);
   }
   return result;
 }

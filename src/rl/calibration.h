@@ -15,24 +15,24 @@
 
 namespace coxswain {
 
+// Pairs of responses, those of one prompt's responses behind each other.
+struct JudgedPairs {
+  std::vector<double> margins;
+  std::vector<std::int64_t> comparisons;  // whose pair it is
+};
+
 struct ReliabilityBin {
   double low = 0, high = 0;  // of confidence
   double mean_confidence = 0;
   Proportion accuracy;
 };
 
-// Bins of equal width over [1/2, 1]; a confidence on a border falls into the upper one. Throws std::invalid_argument
-// for a margin that is not a number.
-std::vector<ReliabilityBin> reliability(std::span<const double> margins, int bins);
+// Bins of equal width over [1/2, 1]; a confidence on a border falls into the upper one. Intervals as in accuracy().
+// Throws std::invalid_argument for a margin that is not a number.
+std::vector<ReliabilityBin> reliability(const JudgedPairs& pairs, int bins);
 
 // Mean over the comparisons of |accuracy - mean confidence| of their bin (Naeini et al. 2015; Guo et al. 2017).
 double expected_calibration_error(const std::vector<ReliabilityBin>& bins);
-
-// Pairs of responses, those of one prompt's responses behind each other.
-struct JudgedPairs {
-  std::vector<double> margins;
-  std::vector<std::int64_t> comparisons;  // whose pair it is
-};
 
 // Share of pairs ranked as people did. The pairs of one comparison are not independent: the interval is that of
 // clusters.

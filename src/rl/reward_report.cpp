@@ -99,7 +99,7 @@ RewardReport judge_scores(std::span<const Comparison> comparisons, std::span<con
   report.by_labeler = by_name(pairs, pairs.labelers);
   report.by_source = by_name(pairs, pairs.sources);
   for (double& margin : pairs.margins) margin *= gain;
-  report.reliability = reliability(pairs.margins, kBins);
+  report.reliability = reliability(pairs, kBins);
   report.calibration_error = expected_calibration_error(report.reliability);
   return report;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <numeric>
 
@@ -295,6 +296,16 @@ void check_sft(const Settings& settings, const Deck& deck, Mistakes& mistakes) {
                     settings.batch.ramp_start));
 }
 
+// NCCL 2.31 and later can be told to.
+void check_sharing(const Settings& settings, Mistakes& mistakes) {
+  const bool shared = settings.device.ranks_per_gpu > 1 && settings.communication.transport == Transport::nccl;
+  if (!shared || std::getenv("NCCL_MULTI_RANK_GPU_ENABLE") != nullptr) return;
+  mistakes.push_back(fmt::format(
+      "[device] communication = nccl: NCCL wants a GPU for each rank, and ranks_per_gpu = {}; use staged or "
+      "auto, or set NCCL_MULTI_RANK_GPU_ENABLE=1 with NCCL 2.31 or later",
+      settings.device.ranks_per_gpu));
+}
+
 }  // namespace
 
 std::string divisor_list(int number) {
@@ -312,10 +323,7 @@ std::vector<std::string> cross_checks(const Settings& settings, const Deck& deck
   Mistakes mistakes;
   check_given(settings, deck, mistakes);
   check_entries(settings, mistakes);
-  if (settings.device.ranks_per_gpu > 1 && settings.communication.transport == Transport::nccl)
-    mistakes.push_back(fmt::format("[device] communication = nccl: NCCL wants a GPU for each rank, and ranks_per_gpu = {}; "
-                                   "use staged or auto",
-                                   settings.device.ranks_per_gpu));
+  check_sharing(settings, mistakes);
   const PhaseRow& phase = phase_row(settings.run.phase);
   if (!has_model(settings)) return mistakes;
   const Placed policy{settings.model, settings.grid, "model", "grid"};

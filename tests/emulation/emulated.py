@@ -1,5 +1,6 @@
 """What the scripts here share: the emulated GPUs of a job, and how far two runs lie apart. With COXSWAIN_GPUS=N the program
-is one for real GPUs, N of them, which ranks share where there are more."""
+is one for real GPUs, N of them, which ranks share where there are more: through memory of the host, or by NCCL where it is
+2.31 or later and NCCL_MULTI_RANK_GPU_ENABLE=1."""
 import json
 import os
 import pathlib
@@ -18,14 +19,20 @@ def on_gpus(seed=1, devices="8", memory=str(4 << 30), nccl=""):
                    "COXSWAIN_EMULATED_MEMORY": memory, "COXSWAIN_EMULATED_NCCL": nccl}
 
 
+def nccl_shares():
+    return os.environ.get("NCCL_MULTI_RANK_GPU_ENABLE") == "1"
+
+
 def sharing(ranks):
     """The keys with which so many ranks find a GPU."""
-    return {"device.ranks_per_gpu": -(-ranks // GPUS)} if 0 < GPUS < ranks else {}
+    if not 0 < GPUS < ranks:
+        return {}
+    return {"device.ranks_per_gpu": -(-ranks // GPUS)} | ({"device.communication": "nccl"} if nccl_shares() else {})
 
 
 def way(ranks):
     """What the program says of how tensors get from rank to rank."""
-    return " through memory of the host" if sharing(ranks) else " over NCCL "
+    return " through memory of the host" if sharing(ranks) and not nccl_shares() else " over NCCL "
 
 
 def distance(mine, theirs):

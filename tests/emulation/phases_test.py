@@ -4,7 +4,9 @@
 phase on every grid, and killed; otherwise one grid each, and a killed PPO. COXSWAIN_GPUS=N: the program is one for real
 GPUs, of which there are N; larger models, on all grids, and once more in BF16, whose draws of tokens may not be the CPU's.
 
-Called as SCRIPT PROGRAM MPIEXEC WORK_FOLDER, PROGRAM being the one on the emulation."""
+Called as SCRIPT PROGRAM MPIEXEC WORK_FOLDER [PHASE ...], PROGRAM being the one on the emulation or, for real GPUs, another;
+without a PHASE all of them."""
+import sys
 import time
 
 from emulated import FULL, GPUS, TOLERANCE, distance, on_gpus, records, sharing, way, worst_difference
@@ -135,7 +137,10 @@ def kill(bench, phase, gold):
 
 def main():
     bench = Bench("emulated_phases")
+    wanted = sys.argv[4:]
     for phase in phases_of(bench):
+        if wanted and phase.name not in wanted:
+            continue
         gold = compare(bench, phase)
         if GPUS:
             compare_in_bf16(bench, phase)

@@ -142,7 +142,8 @@ inline std::vector<AgreementCase> attention_cases() {
   cases.push_back(cached_attention_case({2, 5, 2, 1, 5}, 2));      // nor of f32
   cases.push_back(cached_attention_case({2, 5, 2, 2, 16}, 3, 1));  // the cache is read so, what is appended is not
   for (const auto& [m, n, k] :
-       {std::tuple(1, 1, 1), std::tuple(3, 17, 33), std::tuple(5, 9, 256), std::tuple(8, 8, 31)})
+       {std::tuple(1, 1, 1), std::tuple(3, 17, 33), std::tuple(5, 9, 256), std::tuple(8, 8, 31),
+        std::tuple(1, 20, 2600), std::tuple(14, 17, 2200), std::tuple(30, 33, 1600), std::tuple(70, 33, 1656)})
     cases.push_back(linear_rows_case(m, n, k));
   return cases;
 }

@@ -24,7 +24,7 @@ TYPED_TEST(Decoding, LinearRowsEqualsThePlainProduct) {
   const auto backend = make_tested_backend();
   for (const Activation activation : {Activation::none, Activation::gelu, Activation::silu})
     for (const auto& [m, n, k] : {std::tuple(1, 1, 1), std::tuple(1, 19, 40), std::tuple(3, 50, 33),
-                                  std::tuple(7, 13, 100), std::tuple(130, 200, 65)}) {
+                                  std::tuple(7, 13, 100), std::tuple(130, 200, 65), std::tuple(133, 70, 72)}) {
       auto x = Host<T>::random({m, k}, 1), w = Host<T>::random({n, k}, 2), bias = Host<T>::random({n}, 3);
       Host<T> y({m, n});
       backend->linear_rows(x, w, bias, activation, y);
@@ -39,18 +39,20 @@ TYPED_TEST(Decoding, LinearRowsEqualsThePlainProduct) {
     }
 }
 
-// Rows alone, in other numbers and at other places, on one thread and two.
+// Rows alone, in other numbers and at other places, on one thread and two. What a GPU does at once are 8, 16, 32 or 64
+// rows, and some turns through 64 values of k.
 TYPED_TEST(Decoding, ARowOfLinearRowsIsTheSameInAnyCompany) {
   using T = TypeParam;
   const auto backend = make_tested_backend();
-  const std::int64_t m = 101, n = 300;
-  for (const std::int64_t k : {5, 150, 153}) {
+  const std::int64_t m = 101, n = kTestsOnCuda ? 40 : 300;
+  for (const std::int64_t k : {5, 150, 152, 2184}) {
+    if (k > 1000 && !std::is_same_v<T, bf16>) continue;
     auto x = Host<T>::random({m, k}, 1), w = Host<T>::random({n, k}, 2);
     Host<T> all({m, n});
     backend->linear_rows(x, w, {}, Activation::gelu, all);
     on_one_and_two_threads([&](int) {
-      for (const std::int64_t first : {0, 1, 50, 97})
-        for (const std::int64_t count : {1, 2, 3, 4, 5, 8, 33}) {
+      for (const std::int64_t first : {0, 1, 36, 97})
+        for (const std::int64_t count : {1, 2, 3, 4, 5, 8, 9, 16, 17, 33, 65}) {
           if (first + count > m) continue;
           Host<T> some({count, n});
           backend->linear_rows(x.view().slice(0, first, count), w, {}, Activation::gelu, some);
@@ -60,6 +62,46 @@ TYPED_TEST(Decoding, ARowOfLinearRowsIsTheSameInAnyCompany) {
         }
     });
   }
+}
+
+// Rows [m, k] and [n, k] beside each other in one memory of not-a-numbers: a row of `first`, `gap` elements, a row of
+// `second`, `rest` elements.
+template <class T>
+struct Interleaved {
+  Host<T> memory;
+  TensorView first, second;
+
+  Interleaved(const Host<T>& a, const Host<T>& b, std::int64_t gap, std::int64_t rest) {
+    const std::int64_t k = a.shape()[1], m = a.shape()[0], n = b.shape()[0], width = 2 * k + gap + rest;
+    memory = Host<T>({std::max(m, n), width});
+    std::fill(memory.values().begin(), memory.values().end(), static_cast<T>(std::nanf("")));
+    for (std::int64_t i = 0; i < m * k; ++i) memory[i / k * width + i % k] = static_cast<T>(a.at(i));
+    for (std::int64_t i = 0; i < n * k; ++i) memory[i / k * width + k + gap + i % k] = static_cast<T>(b.at(i));
+    first = memory.view().slice(0, 0, m).slice(1, 0, k);
+    second = memory.view().slice(0, 0, n).slice(1, k + gap, k);
+  }
+};
+
+// Where a GPU may move sixteen bytes at a time, and where it may not: x, w, or both start or end elsewhere.
+TYPED_TEST(Decoding, LinearRowsAreTheSameAtAnyAlignment) {
+  using T = TypeParam;
+  const auto backend = make_tested_backend();
+  const std::int64_t n = 35;
+  for (const std::int64_t k : {8, 21, 72, 600})
+    for (const std::int64_t m : {1, 7, 20, 40}) {
+      const Host<T> x = Host<T>::random({m, k}, 1), w = Host<T>::random({n, k}, 2);
+      Host<T> expected({m, n});
+      backend->linear_rows(Host<T>(x), Host<T>(w), {}, Activation::none, expected);
+      for (const auto& [gap, rest] :
+           {std::pair(8, 16), std::pair(1, 15), std::pair(1, 16), std::pair(8, 9), std::pair(3, 3)})
+        for (const bool x_first : {true, false}) {
+          Interleaved<T> both(x_first ? x : w, x_first ? w : x, gap, rest);
+          Host<T> y({m, n});
+          backend->linear_rows(x_first ? both.first : both.second, x_first ? both.second : both.first, {},
+                               Activation::none, y);
+          ASSERT_TRUE(y.same_bits(expected)) << m << " rows of " << k << ", " << gap << " and " << rest << " apart";
+        }
+    }
 }
 
 struct Cached {

@@ -127,5 +127,36 @@ TEST(WorkAside, ComesAfterWhatWasAskedForAndBeforeWhatFollowsTheJoin) {
   }
 }
 
+// Aside and beside it in turn, through the same pieces of memory, more than these hold.
+TEST(WorkAside, SeesWhatIsUploadedAside) {
+  constexpr std::int64_t kMany = (std::int64_t{3} << 20) / 4 + 5;
+  for (int order = 0; order < 6; ++order) {
+    const auto backend = make_backend();
+    std::vector<Floats> beside, aside;
+    for (int i = 0; i < 5; ++i) {
+      beside.emplace_back(*backend, kMany);
+      aside.emplace_back(*backend, kMany);
+      backend->fill(aside.back(), -1);
+    }
+    for (int i = 0; i < 5; ++i) {
+      const auto place = static_cast<std::size_t>(i);
+      backend->upload(counted(kMany, i).data(), beside[place]);
+      {
+        const Aside scope(*backend);
+        backend->upload(counted(kMany, 10 + i).data(), aside[place]);
+        backend->add(aside[place], aside[place], aside[place]);
+      }
+      backend->add(beside[place], beside[place], beside[place]);
+    }
+    backend->join_aside();
+    for (int i = 0; i < 5; ++i)
+      for (const auto& [tensors, start] : {std::pair(&beside, i), std::pair(&aside, 10 + i)}) {
+        std::vector<float> expected = counted(kMany, start);
+        for (float& value : expected) value += value;
+        EXPECT_EQ((*tensors)[static_cast<std::size_t>(i)].values(), expected) << "number " << i << " from " << start;
+      }
+  }
+}
+
 }  // namespace
 }  // namespace coxswain::testing

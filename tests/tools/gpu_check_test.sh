@@ -18,6 +18,7 @@ export COXSWAIN_EMULATED_DEVICES=2
 check 0 tools/gpu_check.sh --build "$build" --emulated --output "$folder/right"
 for line in '^\| reduce \| passed' '^\| forward \| [0-9.]+ \|' '^\| backward \| [0-9.]+ \|' '^\| optimizer \| [0-9.]+ \|' \
   'cuBLASLt [0-9.]+ GFLOP/s, copy [0-9.]+ GB/s' '^\| 2 \| [0-9.]+ \| [0-9.]+ \|' 'tensor 2 x data 1: the same bytes' \
+  '^\* generate: largest difference between CPU and GPU' '^\* [0-9]+ cases, [0-9]+ jobs, 0 failures' \
   '^All right'; do
   expect "$line" "$folder/right/report.md"
 done
@@ -25,6 +26,7 @@ python3 - "$folder/right/report.json" <<'CHECK'
 import json, sys
 report = json.load(open(sys.argv[1]))
 assert report["gpus"] == 2 and report["failures"] == 0 and report["law_one"] is True, report
+assert report["method"] is True, report
 assert report["kernel_tests"]["passed"] == report["kernel_tests"]["all"] == 2, report
 assert {"forward", "backward", "optimizer", "cublas_gflops", "copy_gbytes"} <= report["layer_2"].keys(), report
 for name in ("1", "2", "1_without_graphs", "2_without_graphs"):
@@ -46,5 +48,6 @@ check 1 tools/gpu_check.sh --build "$folder/wrong" --emulated --output "$folder/
 expect 'FAILED.*: layer_2 ended with code 70: coxswain: broken on purpose' "$folder/failed/report.md"
 expect 'FAILED.*: there is no kernel test' "$folder/failed/report.md"
 expect 'FAILED.*: other numbers than on one GPU \(Law 1\)' "$folder/failed/report.md"
+expect 'FAILED.*: the method ended with' "$folder/failed/report.md"
 expect '"law_one": false.*"failures": [1-9]' "$folder/failed/report.json"
 echo "gpu_check: the report is whole; no GPU, a broken program and other numbers are told"

@@ -99,6 +99,8 @@ TEST(ChatFormat, ReadsResponsesBack) {
   two.stop = "##";
   EXPECT_EQ(ChatFormat(two, tokenizer).decode_response(std::vector<std::int32_t>{' ', 'a', '#', '#'}), "a");
   EXPECT_EQ(ChatFormat(two, tokenizer).decode_response(std::vector<std::int32_t>{'#'}), "#");
+  EXPECT_EQ(ChatFormat(two, tokenizer).decode_response(std::vector<std::int32_t>{'a', tokenizer.end_of_document()}),
+            "a");
 }
 
 TEST(ChatFormat, NoTextPassesForAMarker) {

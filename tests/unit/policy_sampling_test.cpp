@@ -30,6 +30,7 @@ TEST(PolicySampling, IsWhatGenerateSays) {
   const auto stopped = [&](const char* text) { return is_stopped(tokenizer->encode(text), sampling); };
   EXPECT_TRUE(stopped("xab"));  // the chat's end of a response
   EXPECT_TRUE(stopped("xend"));
+  EXPECT_TRUE(is_stopped({'x', tokenizer->end_of_document()}, sampling));
   EXPECT_FALSE(stopped("xen"));
   sampling.check(tokenizer->vocabulary_size());
 }

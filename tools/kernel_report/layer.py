@@ -67,7 +67,7 @@ def operations():
         Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
         product("qkv", "forward", TOKENS, QKV, HIDDEN),
         Operation("attention", "forward", 2 * PRODUCT, 4 * attention,
-                  (Work("flash_attention_kernel<128, 2, 64>", flops=2 * PRODUCT),)),
+                  (Work("flash_attention_kernel<128, 64>", flops=2 * PRODUCT),)),
         product("projection", "forward", TOKENS, HIDDEN, HIDDEN // RANKS),
         product("up, gelu", "forward", TOKENS, INNER, HIDDEN, more=2 * TOKENS * INNER),
         product("down", "forward", TOKENS, HIDDEN, INNER),
@@ -103,9 +103,10 @@ def hot_patterns():
     ends = ["cross_entropy_stats_kernel<bf16, true>", "cross_entropy_gradient_kernel<bf16, true>",
             "strips_kernel<8, EmbeddingElement<bf16, bf16>>", "strips_kernel<8, EmbeddingGradient<bf16>>",
             "strips_kernel<8, CopyRows<bf16, bf16>>", "product_sums_kernel<float, true>"]
-    decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>", "row_linear_kernel<bf16, bf16, none>",
-                "row_linear_kernel<bf16, bf16, gelu>", "row_linear_kernel<bf16, float, none>"]
-    return sorted(set(layer)) + shorter + ends + decoding
+    decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>"]
+    products = [f"row_linear_kernel<TileShape<*, {columns}, *, true>>" for columns in (1, 2, 4, 8)]
+    products += [f"row_sums_kernel<float, {rows}, true>" for rows in (1, 8)]
+    return sorted(set(layer)) + shorter + ends + decoding + products
 
 
 def main_path(kernel, work):
