@@ -99,7 +99,8 @@ def hot_patterns():
     for size in (64, 80, 96, 256):
         layer += [f"flash_attention_kernel<{size}, *>", f"flash_key_gradient_kernel<{size}, *>",
                   f"flash_query_gradient_kernel<{size}>"]
-    shorter = [f"{norm}_kernel<bf16, {threads}, 3, true>" for norm in ("residual_norm", "norm_gradient") for threads in (32, 128)]
+    shorter = [f"{norm}_kernel<bf16, {threads}, 3, true>"
+               for norm in ("residual_norm", "norm_gradient") for threads in (32, 128)]
     ends = ["cross_entropy_stats_kernel<bf16, true>", "cross_entropy_gradient_kernel<bf16, true>",
             "strips_kernel<8, EmbeddingElement<bf16, bf16>>", "strips_kernel<8, EmbeddingGradient<bf16>>",
             "strips_kernel<8, CopyRows<bf16, bf16>>", "product_sums_kernel<float, true>"]
