@@ -60,11 +60,11 @@ def column_sums(pattern, rows, columns, loads):
 def operations():
     stream, activations = ROWS * HIDDEN, TOKENS * HIDDEN
     attention = 2 * TOKENS * HEADS * HEAD
-    norm = Work("residual_norm_kernel<bf16, 256, 6, true>", stream, 4, 4)
+    norm, alone = (Work("residual_norm_kernel<bf16, 256, 6, true>", stream, size, size) for size in (4, 2))
     backward = Work("norm_gradient_kernel<bf16, 256, 6, true>", stream, 6, 2)
     gradients = column_sums("NormSums<bf16, 2>", ROWS, HIDDEN, 4)
     return [
-        Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
+        Operation("norm 1, norm 2 with residual", "forward", 0, 12 * stream, (alone, norm)),
         product("qkv", "forward", TOKENS, QKV, HIDDEN),
         Operation("attention", "forward", 2 * PRODUCT, 4 * attention,
                   (Work("flash_attention_kernel<128, 64>", flops=2 * PRODUCT),)),
@@ -87,7 +87,7 @@ def operations():
         Operation("biases", "backward", 0, 2 * (2 * stream + TOKENS * (INNER + QKV)),
                   column_sums("BiasGradient<bf16>", ROWS, HIDDEN, 2) * 2 + column_sums("BiasGradient<bf16>", TOKENS, INNER, 2) +
                   column_sums("BiasGradient<bf16>", TOKENS, QKV, 2)),
-        Operation("norms", "backward", 0, 2 * 10 * stream, gradients * 2 + (backward, backward)),
+        Operation("norms", "backward", 0, 2 * 8 * stream, gradients * 2 + (backward, backward)),
         Operation("AdamW (a data rank's eighth)", "optimizer", 0, 30 * WEIGHTS // DATA_RANKS,
                   (Work("strips_kernel<8, AdamWElement>", WEIGHTS // DATA_RANKS, 16, 14),)),
     ]
