@@ -2,7 +2,6 @@
 #include "kernels/backend.h"
 
 #include <algorithm>
-#include <chrono>
 #include <stdexcept>
 
 #include "kernels/operation_checks.h"
@@ -41,19 +40,31 @@ class Backend::Measure {
 
   template <class Operation>
   void run(const Operation& operation) {
-    if (!backend_.timing_) return operation();
-    using Clock = std::chrono::steady_clock;
-    backend_.synchronize();
-    const Clock::time_point start = Clock::now();
+    if (!backend_.timer_) return operation();
+    const std::size_t begun = backend_.timer_->begin();
     operation();
-    backend_.synchronize();
-    cost_.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    backend_.timer_->end(begun, cost_.seconds);
   }
 
  private:
   Backend& backend_;
   OperationCost& cost_;
 };
+
+const std::map<std::string, OperationCost>& Backend::costs() const {
+  if (timer_) timer_->settle();
+  return costs_;
+}
+
+void Backend::reset_costs() {
+  if (timer_) timer_->settle();  // it adds to what goes
+  costs_.clear();
+}
+
+void Backend::set_timing(bool on) {
+  if (timer_) timer_->settle();
+  timer_ = on ? make_timer() : nullptr;
+}
 
 // ---- memory
 

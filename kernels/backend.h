@@ -23,6 +23,7 @@
 #include "kernels/background_downloads.h"
 #include "kernels/memory_use.h"
 #include "kernels/operands.h"
+#include "kernels/operation_timer.h"
 #include "kernels/recording.h"
 #include "kernels/view.h"
 
@@ -254,9 +255,9 @@ class Backend {
   void apart(const std::function<void()>& work);
 
   // ---- work done since the last reset, by operation name
-  const std::map<std::string, OperationCost>& costs() const { return costs_; }
-  void reset_costs() { costs_.clear(); }
-  void set_timing(bool on) { timing_ = on; }
+  const std::map<std::string, OperationCost>& costs() const;  // where operations are timed, waits for them
+  void reset_costs();
+  void set_timing(bool on);
 
   // ---- floors: what this machine can do at best, measured now with all threads of the process
   // Seconds of one product of a linear layer [m rows, n outputs, k inputs] by the vendor's library in its own
@@ -285,6 +286,7 @@ class Backend {
   virtual void begin_aside() {}            // where there is no other order than the calls', this is all
   virtual void end_aside() noexcept {}
   virtual void do_join_aside() {}
+  virtual std::unique_ptr<OperationTimer> make_timer() { return make_host_timer(*this); }
   virtual void do_copy(TensorView src, TensorView dst) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) = 0;
@@ -349,7 +351,7 @@ class Backend {
   MemoryUse memory_;
   MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, OperationCost> costs_;
-  bool timing_ = false;
+  std::unique_ptr<OperationTimer> timer_;  // while operations are timed
   bool aside_ = false;
   BackgroundDownloads downloads_{[this](TensorView src, void* host) { do_download_aside(src, host); }};
 };

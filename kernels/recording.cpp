@@ -92,7 +92,7 @@ class Backend::Recorder {
 };
 
 void Backend::record(Recording& recording, const std::function<void()>& work) {
-  if (!records() || timing_ || in_recorded_work_) return work();  // operations are timed one by one
+  if (!records() || timer_ || in_recorded_work_) return work();  // operations are timed one by one
   if (recording.complete_) {
     for (const Recording::Part& part : recording.parts_) {
       part.operations->run();

@@ -31,10 +31,14 @@ struct bf16 {
 
   bf16() = default;
   COXSWAIN_EVERYWHERE explicit bf16(float value) {
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+#else
     const auto word = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t rounded = word + 0x7fffu + ((word >> 16) & 1u);
     const bool is_nan = (word & 0x7fffffffu) > 0x7f800000u;
     bits = static_cast<std::uint16_t>(is_nan ? (word >> 16) | 0x40u : rounded >> 16);
+#endif
   }
   COXSWAIN_EVERYWHERE explicit operator float() const {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);

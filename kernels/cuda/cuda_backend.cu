@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/event_timer.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/pinned_download.h"
 #include "kernels/cuda/pinned_upload.h"
@@ -112,6 +113,10 @@ void CudaBackend::do_begin_download(TensorView src, void* host) {
 void CudaBackend::begin_download_aside() { aside_->follow(stream()); }
 
 void CudaBackend::do_download_aside(TensorView src, void* host) { aside_->copy(src.data, host, src.bytes()); }
+
+std::unique_ptr<OperationTimer> CudaBackend::make_timer() {
+  return std::make_unique<EventTimer>([this] { return stream(); });
+}
 
 bool cuda_is_built_in() { return true; }
 

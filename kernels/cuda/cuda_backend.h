@@ -52,6 +52,7 @@ class CudaBackend : public Backend {
   void begin_aside() override;
   void end_aside() noexcept override;
   void do_join_aside() override;
+  std::unique_ptr<OperationTimer> make_timer() override;
   void do_copy(TensorView src, TensorView dst) override;
   void do_fill(TensorView dst, double value) override;
   void do_linear(TensorView x, TensorView w, TensorView y, const LinearEpilogue& epilogue) override;

@@ -1,49 +1,27 @@
 // What the GPU can do at best: cuBLASLt's product alone, and a plain copy of a large array. Both of random numbers:
 // zeros take less power, so a GPU multiplies them faster.
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/event_timer.h"
 #include "kernels/cuda/gemm.h"
 
 namespace coxswain {
 namespace {
 
-// Two points in a stream, and the time between them.
-class Stopwatch {
- public:
-  explicit Stopwatch(cudaStream_t stream) : stream_(stream) {
-    for (cudaEvent_t& event : events_) check_cuda(cudaEventCreateWithFlags(&event, 0), "cudaEventCreate");
-  }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-  ~Stopwatch() {
-    for (cudaEvent_t event : events_) cudaEventDestroy(event);
-  }
-  template <class Work>
-  double seconds(const Work& work) {
-    check_cuda(cudaEventRecord(events_[0], stream_), "cudaEventRecord");
-    work();
-    check_cuda(cudaEventRecord(events_[1], stream_), "cudaEventRecord");
-    check_cuda(cudaEventSynchronize(events_[1]), "cudaEventSynchronize");
-    float milliseconds = 0;
-    check_cuda(cudaEventElapsedTime(&milliseconds, events_[0], events_[1]), "cudaEventElapsedTime");
-    return static_cast<double>(milliseconds) * 1e-3;
-  }
-
- private:
-  cudaStream_t stream_;
-  std::array<cudaEvent_t, 2> events_{};
-};
-
 // Median of five runs, after one that is not counted.
 template <class Work>
 double median_seconds(cudaStream_t stream, const Work& work) {
-  Stopwatch watch(stream);
+  Stopwatch watch;
   work();
   std::vector<double> seconds;
-  for (int run = 0; run < 5; ++run) seconds.push_back(watch.seconds(work));
+  for (int run = 0; run < 5; ++run) {
+    watch.start(stream);
+    work();
+    watch.stop(stream);
+    seconds.push_back(watch.seconds());
+  }
   std::nth_element(seconds.begin(), seconds.begin() + 2, seconds.end());
   return seconds[2];
 }

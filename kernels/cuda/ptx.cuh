@@ -124,6 +124,15 @@ __device__ inline float exp2(float x) {
 #endif
 }
 
+// The same bits, of which the compiler does not know that they are: what it made of them before must be made again, and
+// takes no registers meanwhile.
+__device__ inline uint4 anew(uint4 value) {
+#ifdef __CUDACC__
+  asm volatile("" : "+r"(value.x), "+r"(value.y), "+r"(value.z), "+r"(value.w));
+#endif
+  return value;
+}
+
 // Sixteen bytes of global or shared memory at once, 16-byte aligned.
 __device__ inline uint4 load_wide(const void* from) {
 #ifdef __CUDACC__

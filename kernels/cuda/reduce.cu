@@ -92,8 +92,11 @@ struct BiasGradient {
   Matrix<T> dy;
 
   template <int width>
-  __device__ void add(std::int64_t r, std::int64_t c, Strip<Real<T>, width>* sums) const {
-    const Strip<T, width> values(dy[r] + c);
+  __device__ Strip<T, width> load(std::int64_t r, std::int64_t c) const {
+    return Strip<T, width>(dy[r] + c);
+  }
+  template <int width>
+  __device__ void add(const Strip<T, width>& values, Strip<Real<T>, width>* sums) const {
     COXSWAIN_UNROLL
     for (int i = 0; i < width; ++i) sums[0][i] += values[i];
   }

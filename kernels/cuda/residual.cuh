@@ -34,7 +34,11 @@ struct Residual {
 
   template <int width>
   __device__ Strip<T, width> at(std::int64_t r, std::int64_t c) const {
-    Strip<T, width> sum(x[r] + c), change(delta[r] + c);
+    return joined<width>(r, c, Strip<T, width>(x[r] + c), Strip<T, width>(delta[r] + c));
+  }
+  // Of x and delta at this place.
+  template <int width>
+  __device__ Strip<T, width> joined(std::int64_t r, std::int64_t c, Strip<T, width> sum, Strip<T, width> change) const {
     if (bias) {
       const Strip<R, width> added = strip_of<width>(bias, c);
       COXSWAIN_UNROLL

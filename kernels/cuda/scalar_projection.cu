@@ -45,10 +45,18 @@ struct ProjectionWeightGradient {
   Matrix<T> y;
 
   template <int width>
-  __device__ void add(std::int64_t r, std::int64_t c, Strip<Real<T>, width>* sums) const {
-    const Strip<T, width> values(y[r] + c);
+  struct Loaded {
+    Strip<T, width> y;
+    Real<T> dout;
+  };
+  template <int width>
+  __device__ Loaded<width> load(std::int64_t r, std::int64_t c) const {
+    return {Strip<T, width>(y[r] + c), dout[r]};
+  }
+  template <int width>
+  __device__ void add(const Loaded<width>& of, Strip<Real<T>, width>* sums) const {
     COXSWAIN_UNROLL
-    for (int i = 0; i < width; ++i) sums[0][i] += dout[r] * values[i];
+    for (int i = 0; i < width; ++i) sums[0][i] += of.dout * of.y[i];
   }
 };
 template <class R>
@@ -58,8 +66,12 @@ struct ProjectionBiasGradient {
   const R* dout;
 
   template <int width>
-  __device__ void add(std::int64_t r, std::int64_t, Strip<R, width>* sums) const {
-    sums[0][0] += dout[r];
+  __device__ R load(std::int64_t r, std::int64_t) const {
+    return dout[r];
+  }
+  template <int width>
+  __device__ void add(R value, Strip<R, width>* sums) const {
+    sums[0][0] += value;
   }
 };
 

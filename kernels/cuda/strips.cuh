@@ -4,6 +4,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <type_traits>
 
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/pack.cuh"
@@ -18,25 +19,33 @@ struct Strip {
   __device__ explicit Strip(const T* from) {
     if constexpr (width % kPack<T> == 0) {
       COXSWAIN_UNROLL
-      for (int part = 0; part < width / kPack<T>; ++part) {
-        const Pack<T> pack = load_pack(from + part * kPack<T>);
-        COXSWAIN_UNROLL
-        for (int i = 0; i < kPack<T>; ++i) values[part * kPack<T> + i] = load(pack.values[i]);
-      }
+      for (int part = 0; part < width / kPack<T>; ++part) unpack(ptx::load_wide(from + part * kPack<T>), part);
     } else {
       COXSWAIN_UNROLL
       for (int i = 0; i < width; ++i) values[i] = load(from[i]);
     }
   }
+  // Of sixteen bytes as they are stored.
+  __device__ explicit Strip(const uint4& words) {
+    static_assert(width == kPack<T>);
+    unpack(words, 0);
+  }
+  // As they are stored, sixteen bytes from element part * kPack<T> on.
+  __device__ uint4 words(int part = 0) const {
+    if constexpr (std::is_same_v<T, bf16>) {  // in pairs: one instruction rounds two
+      const Real<T>* v = values + part * kPack<T>;
+      return {ptx::pack(v[0], v[1]), ptx::pack(v[2], v[3]), ptx::pack(v[4], v[5]), ptx::pack(v[6], v[7])};
+    } else {
+      Pack<T> pack;
+      COXSWAIN_UNROLL
+      for (int i = 0; i < kPack<T>; ++i) put(pack.values[i], values[part * kPack<T> + i]);
+      return std::bit_cast<uint4>(pack);
+    }
+  }
   __device__ void store(T* to) const {
     if constexpr (width % kPack<T> == 0) {
       COXSWAIN_UNROLL
-      for (int part = 0; part < width / kPack<T>; ++part) {
-        Pack<T> pack;
-        COXSWAIN_UNROLL
-        for (int i = 0; i < kPack<T>; ++i) put(pack.values[i], values[part * kPack<T> + i]);
-        store_pack(to + part * kPack<T>, pack);
-      }
+      for (int part = 0; part < width / kPack<T>; ++part) ptx::store_wide(to + part * kPack<T>, words(part));
     } else {
       COXSWAIN_UNROLL
       for (int i = 0; i < width; ++i) put(to[i], values[i]);
@@ -44,6 +53,22 @@ struct Strip {
   }
   __device__ Real<T>& operator[](int i) { return values[i]; }
   __device__ const Real<T>& operator[](int i) const { return values[i]; }
+
+ private:
+  __device__ void unpack(const uint4& words, int part) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      const ptx::Pair pairs[] = {words.x, words.y, words.z, words.w};
+      COXSWAIN_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        values[part * kPack<T> + 2 * i] = ptx::first_of(pairs[i]);
+        values[part * kPack<T> + 2 * i + 1] = ptx::second_of(pairs[i]);
+      }
+    } else {
+      const auto pack = std::bit_cast<Pack<T>>(words);
+      COXSWAIN_UNROLL
+      for (int i = 0; i < kPack<T>; ++i) values[part * kPack<T> + i] = load(pack.values[i]);
+    }
+  }
 };
 
 template <int width, class R>

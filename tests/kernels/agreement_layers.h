@@ -192,8 +192,13 @@ inline std::vector<AgreementCase> layer_cases() {
     cases.push_back(norm_case(kind, 5, 257, true, 0.5f));
     cases.push_back(norm_case(kind, 1, 1024, false, 0));
     cases.push_back(norm_gradient_case(kind, 1, 8, false));
+    cases.push_back(norm_gradient_case(kind, 3, 33, false));
     cases.push_back(norm_gradient_case(kind, 257, 33, true));
     cases.push_back(norm_gradient_case(kind, 3, 515, true));
+    for (const std::int64_t h : {3080, 12296}) {  // a block a row, and at last too long for its registers
+      cases.push_back(norm_case(kind, 2, h, true, 0));
+      cases.push_back(norm_gradient_case(kind, 2, h, true));
+    }
     cases.push_back(norm_gradient_case(kind, 131, 264, false));  // strips of 16 bytes in several blocks each way
   }
   cases.push_back(norm_gradient_tail_case(3));

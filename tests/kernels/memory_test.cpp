@@ -122,18 +122,5 @@ TEST(CountingBackend, HandsOutNumbersInsteadOfMemory) {
   EXPECT_EQ(backend->memory().peak, 2 * huge);
 }
 
-TEST(Timing, CountsSecondsOnlyWhenAsked) {
-  const std::unique_ptr<Backend> backend = make_cpu_backend();
-  Host<float> x({100000});
-  backend->fill(x, 1);
-  EXPECT_EQ(backend->costs().at("fill").seconds, 0);
-  backend->set_timing(true);
-  backend->fill(x, 2);
-  EXPECT_GT(backend->costs().at("fill").seconds, 0);
-  EXPECT_EQ(backend->costs().at("fill").calls, 2);
-  backend->reset_costs();
-  EXPECT_TRUE(backend->costs().empty());
-}
-
 }  // namespace
 }  // namespace coxswain

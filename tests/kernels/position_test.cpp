@@ -94,30 +94,29 @@ TYPED_TEST(Position, OfAdamW) {
 // Rows that a kernel may move sixteen bytes at a time, and the same rows one element further apart, where it may not.
 template <class T>
 struct Rows {
-  static constexpr std::int64_t kRows = 3, kColumns = 72;
+  static constexpr std::int64_t kRows = 3;
+  std::int64_t columns;
   Host<T> host;
-  bool apart;
 
-  Rows(bool are_apart, unsigned seed, double size = 1)
-      : host({kRows, are_apart ? kColumns + 1 : kColumns}), apart(are_apart) {
-    const Host<T> values = Host<T>::random({kRows, kColumns}, seed, size);
-    for (std::int64_t i = 0; i < kRows * kColumns; ++i) at(i) = static_cast<T>(values.at(i));
+  Rows(bool are_apart, unsigned seed, double size = 1, std::int64_t of_columns = 72)
+      : columns(of_columns), host({kRows, are_apart ? columns + 1 : columns}) {
+    const Host<T> values = Host<T>::random({kRows, columns}, seed, size);
+    for (std::int64_t i = 0; i < kRows * columns; ++i) at(i) = static_cast<T>(values.at(i));
   }
-  T& at(std::int64_t i) { return host[i / kColumns * host.shape()[1] + i % kColumns]; }
-  operator TensorView() { return host.view().slice(1, 0, kColumns); }
+  T& at(std::int64_t i) { return host[i / columns * host.shape()[1] + i % columns]; }
+  operator TensorView() { return host.view().slice(1, 0, columns); }
 };
 
 // run(are_apart) gives rows that an operation has made.
 template <class Run>
 void expect_rows_alike(const Run& run) {
   auto dense = run(false), apart = run(true);
-  for (std::int64_t i = 0; i < dense.kRows * dense.kColumns; ++i)
-    ASSERT_EQ(0, std::memcmp(&dense.at(i), &apart.at(i), sizeof dense.at(i))) << i;
+  for (std::int64_t i = 0; i < dense.kRows * dense.columns; ++i)
+    ASSERT_EQ(0, std::memcmp(&dense.at(i), &apart.at(i), sizeof dense.at(i))) << i << " of rows of " << dense.columns;
 }
 
 TYPED_TEST(Position, OfRowsOfAnyAlignment) {
   using T = TypeParam;
-  const std::int64_t m = Rows<T>::kRows, h = Rows<T>::kColumns;
   const DropoutSpec dropout{0.3f, {5, 6}, 7};
   for (const bool second : {false, true}) {
     expect_rows_alike([&](bool apart) {
@@ -125,32 +124,55 @@ TYPED_TEST(Position, OfRowsOfAnyAlignment) {
       this->backend_->gated_gradient(Activation::silu, gate, up, dy, dgate, dup);
       return second ? dup : dgate;
     });
-    expect_rows_alike([&](bool apart) {
-      Rows<T> x(apart, 1), delta(apart, 2), sum(apart, 3), y(apart, 4);
-      Host<float> stats({m, 2}), gamma = Host<float>::random({h}, 5), beta = Host<float>::random({h}, 6);
-      Host<T> bias = Host<T>::random({h}, 7);
-      this->backend_->residual_norm({NormKind::layer, 1e-5f, x, delta, bias, dropout, gamma, beta, sum, y, stats});
-      return second ? sum : y;
-    });
   }
-  expect_rows_alike([&](bool apart) {
-    Rows<T> x(apart, 1), dy(apart, 2), dresidual(apart, 3), dx(apart, 4);
-    Host<float> stats = Host<float>::random({m, 2}, 5), gamma = Host<float>::random({h}, 6), dgamma({h}), dbeta({h});
-    this->backend_->norm_gradient({NormKind::layer, x, gamma, stats, dy, dresidual, dx, dgamma, dbeta});
-    return dx;
-  });
   expect_rows_alike([&](bool apart) {
     Rows<T> dsum(apart, 1), ddelta(apart, 2);
     this->backend_->dropout_gradient(dsum, dropout, ddelta);
     return ddelta;
   });
-  expect_rows_alike([&](bool apart) {
-    Rows<T> logits(apart, 1, 8);
+}
+
+// Up to several turns of a GPU's threads; with a tail.
+TYPED_TEST(Position, OfCrossEntropyOfRowsOfAnyAlignment) {
+  using T = TypeParam;
+  const std::int64_t m = Rows<T>::kRows;
+  for (const std::int64_t h : {72, 9000}) {
     Host<std::int32_t> targets = testing::integers({m}, {-1, 3, 71});
-    Host<float> log_sum_exp = Host<float>::random({m}, 2, 4), weight = Host<float>::random({m}, 3);
-    this->backend_->cross_entropy_gradient(targets, log_sum_exp, weight, 0, h - 1, logits);
-    return logits;
-  });
+    expect_rows_alike([&](bool apart) {
+      Rows<T> logits(apart, 1, 8, h);
+      Host<float> log_sum_exp = Host<float>::random({m}, 2, 4), weight = Host<float>::random({m}, 3);
+      this->backend_->cross_entropy_gradient(targets, log_sum_exp, weight, 0, h - 1, logits);
+      return logits;
+    });
+    Rows<T> dense(false, 1, 8, h), apart(true, 1, 8, h);
+    Host<float> stats({m, 3}), of_apart({m, 3});
+    this->backend_->cross_entropy_stats(dense, targets, 0, h - 1, stats);
+    this->backend_->cross_entropy_stats(apart, targets, 0, h - 1, of_apart);
+    EXPECT_TRUE(stats.same_bits(of_apart)) << "rows of " << h;
+  }
+}
+
+// So long that a GPU gives a row to more threads, and at last too long for their registers.
+TYPED_TEST(Position, OfNormsOfRowsOfAnyAlignment) {
+  using T = TypeParam;
+  const std::int64_t m = Rows<T>::kRows;
+  for (const std::int64_t h : {72, 1032, 6152, 12296}) {
+    for (const bool second : {false, true})
+      expect_rows_alike([&](bool apart) {
+        Rows<T> x(apart, 1, 1, h), delta(apart, 2, 1, h), sum(apart, 3, 1, h), y(apart, 4, 1, h);
+        Host<float> stats({m, 2}), gamma = Host<float>::random({h}, 5), beta = Host<float>::random({h}, 6);
+        Host<T> bias = Host<T>::random({h}, 7);
+        const DropoutSpec dropout{h == 72 ? 0.3f : 0, {5, 6}, 7};
+        this->backend_->residual_norm({NormKind::layer, 1e-5f, x, delta, bias, dropout, gamma, beta, sum, y, stats});
+        return second ? sum : y;
+      });
+    expect_rows_alike([&](bool apart) {
+      Rows<T> x(apart, 1, 1, h), dy(apart, 2, 1, h), dresidual(apart, 3, 1, h), dx(apart, 4, 1, h);
+      Host<float> stats = Host<float>::random({m, 2}, 5), gamma = Host<float>::random({h}, 6), dgamma({h}), dbeta({h});
+      this->backend_->norm_gradient({NormKind::layer, x, gamma, stats, dy, dresidual, dx, dgamma, dbeta});
+      return dx;
+    });
+  }
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Sums: exact where they can be, in one order at any number of threads.
+#include "kernels/scratch.h"
 #include "tests/kernels/reference.h"
 
 namespace coxswain {
@@ -109,6 +110,25 @@ TEST(Reduce, BiasGradientAtAnyNumberOfThreads) {
     if (threads == 1) first = dbias;
     EXPECT_TRUE(dbias.same_bits(first));
   });
+}
+
+// In memory of the device's own, which begins where sixteen bytes may be read at once, as a mirror's need not.
+TEST(Reduce, SumsHaveATail) {
+#ifdef COXSWAIN_TESTS_ON_CUDA
+  const auto backend = make_cuda_backend(0);
+#else
+  const auto backend = make_cpu_backend();
+#endif
+  for (const std::int64_t count : {1, 1001, 1003}) {
+    const Scratch<float> x(*backend, count);
+    const Scratch<double> sum(*backend, 1);
+    const TensorView view(x.data(), DType::f32, {count}), out(sum.data(), DType::f64, {1});
+    backend->fill(view, 1.5);
+    backend->weighted_sum(view, view, out);
+    double result = 0;
+    backend->download(out, &result);
+    EXPECT_EQ(result, 2.25 * static_cast<double>(count));
+  }
 }
 
 }  // namespace

@@ -75,6 +75,11 @@ class Kernel:
         return loops.innermost(self.code)
 
     @functools.cached_property
+    def straight(self):
+        moves = GLOBAL_LOADS + GLOBAL_STORES
+        return loops.straight(self.code, lambda m: m.split(".")[0] in moves and width(m) == 16)
+
+    @functools.cached_property
     def products(self):
         """A turn of the loop that all tensor-core instructions are in, or None."""
         return loops.through(self.code, TENSOR)

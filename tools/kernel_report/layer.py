@@ -6,7 +6,8 @@ tensor cores' peak and its operands, each once, at the memory's bandwidth. A ker
   * the bytes that it moves, at the memory's bandwidth, or at what the loads in flight allow (Little: resident warps x
     32 lanes x bytes that a lane loads in one turn of the loop / latency of an idle memory);
   * its instructions: those of the shortest way through the loop that does the work (past all products, or the innermost
-    one), times turns, at four a cycle and multiprocessor;
+    one; where there is none, through the kernel, past all that it moves 16 bytes at a time), times turns, at four a cycle
+    and multiprocessor;
   * its traffic with shared memory, at 128 bytes a cycle and multiprocessor;
   * its products: by HMMA at the peak times the machine's `mma_sync_share`, else by FFMA, which the line above counts.
 Biases, GELU and its gradient are epilogues of cuBLASLt's products, which are none of our code and are taken at the floor.
@@ -59,11 +60,11 @@ def column_sums(pattern, rows, columns, loads):
 def operations():
     stream, activations = ROWS * HIDDEN, TOKENS * HIDDEN
     attention = 2 * TOKENS * HEADS * HEAD
-    norm = Work("residual_norm_kernel<bf16, true>", stream, 6, 4)
-    backward = Work("norm_gradient_kernel<bf16, true>", stream, 8, 2)
+    norm, alone = (Work("residual_norm_kernel<bf16, 256, 6, true>", stream, size, size) for size in (4, 2))
+    backward = Work("norm_gradient_kernel<bf16, 256, 6, true>", stream, 6, 2)
     gradients = column_sums("NormSums<bf16, 2>", ROWS, HIDDEN, 4)
     return [
-        Operation("norm 1, norm 2 with residual", "forward", 0, 18 * stream, (norm, norm)),
+        Operation("norm 1, norm 2 with residual", "forward", 0, 12 * stream, (alone, norm)),
         product("qkv", "forward", TOKENS, QKV, HIDDEN),
         Operation("attention", "forward", 2 * PRODUCT, 4 * attention,
                   (Work("flash_attention_kernel<128, 64>", flops=2 * PRODUCT),)),
@@ -86,7 +87,7 @@ def operations():
         Operation("biases", "backward", 0, 2 * (2 * stream + TOKENS * (INNER + QKV)),
                   column_sums("BiasGradient<bf16>", ROWS, HIDDEN, 2) * 2 + column_sums("BiasGradient<bf16>", TOKENS, INNER, 2) +
                   column_sums("BiasGradient<bf16>", TOKENS, QKV, 2)),
-        Operation("norms", "backward", 0, 2 * 10 * stream, gradients * 2 + (backward, backward)),
+        Operation("norms", "backward", 0, 2 * 8 * stream, gradients * 2 + (backward, backward)),
         Operation("AdamW (a data rank's eighth)", "optimizer", 0, 30 * WEIGHTS // DATA_RANKS,
                   (Work("strips_kernel<8, AdamWElement>", WEIGHTS // DATA_RANKS, 16, 14),)),
     ]
@@ -98,13 +99,15 @@ def hot_patterns():
     for size in (64, 80, 96, 256):
         layer += [f"flash_attention_kernel<{size}, *>", f"flash_key_gradient_kernel<{size}, *>",
                   f"flash_query_gradient_kernel<{size}>"]
-    ends = ["cross_entropy_stats_kernel<bf16, true>", "strips_kernel<8, CrossEntropyGradientElement<bf16>>",
+    shorter = [f"{norm}_kernel<bf16, {threads}, 3, true>"
+               for norm in ("residual_norm", "norm_gradient") for threads in (32, 128)]
+    ends = ["cross_entropy_stats_kernel<bf16, true>", "cross_entropy_gradient_kernel<bf16, true>",
             "strips_kernel<8, EmbeddingElement<bf16, bf16>>", "strips_kernel<8, EmbeddingGradient<bf16>>",
             "strips_kernel<8, CopyRows<bf16, bf16>>", "product_sums_kernel<float, true>"]
     decoding = ["cached_attention_kernel<bf16>", "join_chunks_kernel<bf16>"]
     products = [f"row_linear_kernel<TileShape<*, {columns}, *, true>>" for columns in (1, 2, 4, 8)]
     products += ["row_linear_tall_kernel"] + [f"row_sums_kernel<float, {rows}, true>" for rows in (1, 8)]
-    return sorted(set(layer)) + ends + decoding + products
+    return sorted(set(layer)) + shorter + ends + decoding + products
 
 
 def main_path(kernel, work):
@@ -117,7 +120,9 @@ def main_path(kernel, work):
             return path.count(cubins.TENSOR) or path.count(FMA)
         return path.moved(cubins.GLOBAL_LOADS + cubins.GLOBAL_STORES, cubins.width)
     best = max(kernel.paths, key=weight, default=None)
-    return best if best and weight(best) > 0 else None
+    if best and weight(best) > 0:
+        return best
+    return kernel.straight if not work.flops and kernel.straight and weight(kernel.straight) > 0 else None
 
 
 def seconds(kernel, work, machine, dynamic_shared):
@@ -139,9 +144,10 @@ def seconds(kernel, work, machine, dynamic_shared):
         warps, _ = resident_warps(machine.gpu, kernel.threads or 256, kernel.registers, kernel.shared + dynamic_shared)
         loaded = path.moved(cubins.GLOBAL_LOADS, cubins.width)
         stored = path.moved(cubins.GLOBAL_STORES, cubins.width)
-        in_flight = machine.sms * warps * 32 * max(loaded, work.loads)
+        # Of what is loaded some are parameters, in whichever of two types: what is stored says how many elements there are.
+        each_turn = max(stored / work.stores if work.stores and stored else loaded / max(work.loads, 1), 1)
+        in_flight = machine.sms * warps * 32 * max(min(loaded, each_turn * work.loads), work.loads)
         latency = machine.memory_latency_cycles / machine.clock_hz
-        each_turn = max(loaded / work.loads if work.loads else 0, stored / work.stores if work.stores else 0, 1)
         bounds = {"memory": moved / machine.memory_bytes_per_second,
                   "loads in flight": work.elements * work.loads / (in_flight / latency),
                   "instructions": work.elements / 32 / each_turn * path.instructions / issue}
