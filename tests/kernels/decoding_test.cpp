@@ -141,8 +141,9 @@ std::vector<double> attention_of(const Cached& shape, const Host<T>& qkv, std::i
 TYPED_TEST(Decoding, CachedAttentionEqualsPlainAttentionInAnyChunks) {
   using T = TypeParam;
   const auto backend = make_tested_backend();
-  for (const Cached& shape : {Cached{3, 4, 2, 192, 24, 0}, Cached{2, 2, 2, 192, 80, 0}, Cached{2, 3, 1, 192, 16, 7},
-                              Cached{1, 1, 1, 576, 20, 0, 560}, Cached{1, 1, 1, 320, 128, 20, 290}}) {
+  for (const Cached& shape :
+       {Cached{3, 4, 2, 192, 24, 0}, Cached{2, 2, 2, 192, 80, 0}, Cached{3, 2, 2, 192, 64, 0, 90},
+        Cached{2, 3, 1, 192, 16, 7}, Cached{1, 1, 1, 576, 20, 0, 560}, Cached{1, 1, 1, 320, 128, 20, 290}}) {
     const std::int64_t length = shape.length;
     auto qkv = Host<T>::random({shape.slots, length, (shape.heads + 2 * shape.groups) * shape.d}, 4);
     const std::vector<T> whole = decode_all(*backend, shape, qkv, length, length);
