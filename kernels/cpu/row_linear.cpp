@@ -223,6 +223,8 @@ struct RowProduct {
     for (; run.count > 0; run = next) {
       next = turns.take(thread);
       const std::int64_t first = kWeights * run.first, width = std::min(w.shape[0] - first, kWeights * run.count);
+      // Lines of y, which other threads may have had last, are on their way while the sums are made.
+      for (std::int64_t i = 0; i < height; ++i) prefetch_ahead(y + (row + i) * y_stride + first, width);
       for (std::int64_t i = 0; i < run.count; ++i) {
         const Ahead later = i + 1 < run.count ? lines({run.first + i + 1, 1}, kLead) : lines(next, kLead);
         strip.multiply(first + kWeights * i, std::min(kWeights, width - kWeights * i), later, sums + kWeights * i,
