@@ -195,9 +195,12 @@ Expected draw(const std::vector<double>& logits, double uniform, const Backend::
   return {chosen, logits[static_cast<std::size_t>(chosen)] - std::log(all)};
 }
 
-TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
+using Rule = std::tuple<double, std::int64_t, double>;  // temperature, top_k, top_p
+
+// Every second row bans the token that has most of the probability.
+void expect_draws(std::int64_t shards, const std::vector<Rule>& rules) {
   const auto backend = make_tested_backend();
-  const std::int64_t m = 40, shards = 2, columns = 1600, vocabulary = 3001;
+  const std::int64_t m = 40, columns = 3200 / shards, vocabulary = 3001;
   auto logits = Host<float>::random({shards, m, columns}, 5, 4.0);
   auto uniform = Host<double>::random({m}, 6);
   for (double& value : uniform.values()) value = std::abs(value);
@@ -206,10 +209,7 @@ TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
   Host<float> log_probs({m});
   for (std::int64_t i = 0; i < m; ++i) bans[i] = i % 2;
   for (std::int64_t i = 0; i < m; ++i) logits[i * columns] = 12.0f;  // token 0 has most of the probability
-  for (const auto& [temperature, top_k, top_p] :
-       {std::tuple(1.0, 0, 1.0), std::tuple(0.7, 0, 1.0), std::tuple(1.3, 5, 1.0), std::tuple(1.0, 0, 0.9),
-        std::tuple(1.0, 0, 0.9999), std::tuple(2.0, 400, 0.8), std::tuple(1.0, 1, 1.0), std::tuple(3.0, 2000, 1.0),
-        std::tuple(100.0, 0, 0.9), std::tuple(100.0, 0, 0.2)}) {  // many candidates
+  for (const auto& [temperature, top_k, top_p] : rules) {
     Backend::Sample op;
     op.logits = logits;
     op.vocabulary = vocabulary;
@@ -233,6 +233,20 @@ TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
       }
     });
   }
+}
+
+TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
+  expect_draws(1, {{1.0, 0, 1.0}, {0.7, 0, 1.0}, {1.3, 5, 1.0}, {1.0, 0, 0.9}});
+  expect_draws(2, {{1.0, 0, 1.0},
+                   {0.7, 0, 1.0},
+                   {1.3, 5, 1.0},
+                   {1.0, 0, 0.9},
+                   {1.0, 0, 0.9999},
+                   {2.0, 400, 0.8},
+                   {1.0, 1, 1.0},
+                   {3.0, 2000, 1.0},
+                   {100.0, 0, 0.9},  // many candidates
+                   {100.0, 0, 0.2}});
 }
 
 TEST(Sample, TakesTheLikeliestAtTemperatureZeroAndRefusesWhatIsNoNumber) {
