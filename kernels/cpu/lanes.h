@@ -130,10 +130,12 @@ template <>
 COXSWAIN_INLINE Lanes<float> add(const Lanes<float>& a, const Lanes<float>& b) {
   return {_mm512_add_ps(a.v, b.v)};
 }
+COXSWAIN_INLINE __mmask32 first_pairs(std::int64_t count) {
+  return count >= 2 * kLanes ? ~__mmask32{0} : (__mmask32{1} << std::max<std::int64_t>(count, 0)) - 1;
+}
 template <>
 COXSWAIN_INLINE LanePair<bf16> load_pair(const bf16* from, std::int64_t count) {
-  const __mmask32 wanted = count >= 2 * kLanes ? ~__mmask32{0} : (__mmask32{1} << std::max<std::int64_t>(count, 0)) - 1;
-  const __m512i words = _mm512_maskz_loadu_epi16(wanted, from);
+  const __m512i words = _mm512_maskz_loadu_epi16(first_pairs(count), from);
   return {{_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))},
           {_mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))}};
 }
@@ -174,6 +176,36 @@ COXSWAIN_INLINE void sums_of_neighbours(const Lanes<R>* lanes, R* to, std::int64
   for (int j = 0; j < 4; ++j) sums_of_neighbours_of(lanes[j], to + j, stride);
 }
 
+// The sum of each of sixteen registers: lane i of the result is that of lanes[i].
+template <class R>
+COXSWAIN_INLINE Lanes<R> sums_of_sixteen(const Lanes<R>* lanes) {
+  Lanes<R> sums;
+  for (int i = 0; i < kLanes; ++i) sums.v[i] = join_lanes(lanes[i].v, [](R a, R b) { return a + b; });
+  return sums;
+}
+#ifdef __AVX512F__
+template <>
+COXSWAIN_INLINE Lanes<float> sums_of_sixteen(const Lanes<float>* lanes) {
+  __m512 quarters[4];  // of four registers each: in each 128 bits a partial sum of each
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const Lanes<float>* four = lanes + 4 * i;
+    const auto halves = [](__m512 a, __m512 b) {
+      return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    };
+    const __m512d left = _mm512_castps_pd(halves(four[0].v, four[1].v)),
+                  right = _mm512_castps_pd(halves(four[2].v, four[3].v));
+    quarters[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(left, right)),
+                                _mm512_castpd_ps(_mm512_unpackhi_pd(left, right)));
+  }
+  const auto joined = [](__m512 a, __m512 b) {  // parts 0 + 2 and 1 + 3 of a, then of b
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  };
+  const __m512 left = joined(quarters[0], quarters[1]), right = joined(quarters[2], quarters[3]);
+  return {_mm512_add_ps(_mm512_shuffle_f32x4(left, right, 0x88), _mm512_shuffle_f32x4(left, right, 0xdd))};
+}
+#endif
+
 // Eight numbers side by side: lane 0 + lane 1, lane 2 + lane 3, and so on.
 template <class R>
 COXSWAIN_INLINE void sums_of_pairs(const Lanes<R>& lanes, R* to) {
@@ -193,7 +225,7 @@ template <class T>
 struct DotStep {
   using Values = Lanes<T>;
   static constexpr int kWidth = 2, kBlock = 4 * kWidth, kRows = kLanes / 2;
-  COXSWAIN_INLINE static Values load(const T* from) { return load_lanes(from); }
+  COXSWAIN_INLINE static Values load(const T* from, std::int64_t count = kLanes) { return load_lanes(from, count); }
   COXSWAIN_INLINE static Values repeat(const T* from) {
     Values values;
     for (int i = 0; i < kLanes; ++i) values.v[i] = from[i % kWidth];
@@ -246,7 +278,10 @@ template <>
 struct DotStep<bf16> {
   using Values = __m512bh;
   static constexpr int kWidth = 4, kBlock = 4 * kWidth, kRows = kLanes / 2;
-  COXSWAIN_INLINE static Values load(const bf16* from) { return reinterpret_cast<Values>(_mm512_loadu_si512(from)); }
+  // The first `count` numbers, zeros behind them.
+  COXSWAIN_INLINE static Values load(const bf16* from, std::int64_t count = 2 * kLanes) {
+    return reinterpret_cast<Values>(_mm512_maskz_loadu_epi16(first_pairs(count), from));
+  }
   COXSWAIN_INLINE static Values repeat(const bf16* from) { return reinterpret_cast<Values>(repeat_eight_bytes(from)); }
   COXSWAIN_INLINE static void load_rows(const bf16* from, std::int64_t stride, Values* steps) {
     __m512i bytes[4];
@@ -265,8 +300,8 @@ struct DotStep<bf16> {
     Lanes<float> even, odd;
   };
   static constexpr int kWidth = 4, kBlock = 4 * kWidth, kRows = kLanes / 2;
-  COXSWAIN_INLINE static Values load(const bf16* from) {
-    return pairs([from](int i) { return coxswain::load(from[i]); });
+  COXSWAIN_INLINE static Values load(const bf16* from, std::int64_t count = 2 * kLanes) {
+    return pairs([=](int i) { return i < count ? coxswain::load(from[i]) : 0.0f; });
   }
   COXSWAIN_INLINE static Values repeat(const bf16* from) {
     return pairs([from](int i) { return coxswain::load(from[i % kWidth]); });

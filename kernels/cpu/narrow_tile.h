@@ -10,13 +10,13 @@
 
 namespace coxswain {
 
-// Lines of memory that will be wanted next, for the second-level cache.
+// Lines of memory that will be wanted next.
 struct Ahead {
   const char* next = nullptr;
   std::int64_t lines = 0;
 
   COXSWAIN_INLINE void ask() {
-    if (--lines >= 0) __builtin_prefetch(next, 0, 2), next += 64;
+    if (--lines >= 0) __builtin_prefetch(next, 0, 3), next += 64;
   }
   void ask_for_all() {
     while (lines > 0) ask();

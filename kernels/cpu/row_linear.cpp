@@ -29,6 +29,7 @@ namespace {
 constexpr std::int64_t kBlockBytes = std::int64_t{5} << 17;  // of x: most of a second-level cache
 constexpr std::int64_t kRows = kLanes / 2;                   // of x in a register
 constexpr std::int64_t kWeights = 8, kMostRegisters = 2;     // a tile: rows of w, registers of rows of x
+constexpr std::int64_t kLead = 144;                          // lines that are asked for earlier than a tile ahead
 constexpr std::int64_t kFew = 4;                             // rows of x: multiplied as they lie
 constexpr std::int64_t kTileRows = kMostRegisters * kRows, kTallestBlock = 6 * kTileRows, kPanel = 8 * kWeights;
 
@@ -218,12 +219,14 @@ struct RowProduct {
   void multiply(const AnyStrip& strip, std::int64_t row, std::int64_t height, Turns& turns, int thread) const {
     alignas(64) R sums[kTallestBlock * kPanel];
     Turns::Run run = turns.take(thread), next;
-    lines(run).ask_for_all();
+    lines(run, 0).ask_for_all();
     for (; run.count > 0; run = next) {
       next = turns.take(thread);
       const std::int64_t first = kWeights * run.first, width = std::min(w.shape[0] - first, kWeights * run.count);
+      // Lines of y, which other threads may have had last, are on their way while the sums are made.
+      for (std::int64_t i = 0; i < height; ++i) prefetch_ahead(y + (row + i) * y_stride + first, width);
       for (std::int64_t i = 0; i < run.count; ++i) {
-        const Ahead later = lines(i + 1 < run.count ? Turns::Run{run.first + i + 1, 1} : next);
+        const Ahead later = i + 1 < run.count ? lines({run.first + i + 1, 1}, kLead) : lines(next, kLead);
         strip.multiply(first + kWeights * i, std::min(kWeights, width - kWeights * i), later, sums + kWeights * i,
                        width);
       }
@@ -233,12 +236,13 @@ struct RowProduct {
   }
 
  private:
-  // Of a run's first tile, if there is one.
-  Ahead lines(Turns::Run run) const {
+  // As many as a run's first tile has, if there is one, from a place in it or behind it.
+  Ahead lines(Turns::Run run, std::int64_t from) const {
     if (run.count == 0) return {};
     const std::int64_t bytes = w.strides[0] * static_cast<std::int64_t>(sizeof(T)),
                        rows = std::min(kWeights, w.shape[0] - kWeights * run.first);
-    return {reinterpret_cast<const char*>(w.as<T>()) + kWeights * run.first * bytes, (rows * bytes + 63) / 64};
+    return {reinterpret_cast<const char*>(w.as<T>()) + kWeights * run.first * bytes + 64 * from,
+            (rows * bytes + 63) / 64};
   }
 };
 

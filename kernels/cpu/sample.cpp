@@ -24,7 +24,7 @@ class SampledRow {
   // Memory of one thread: logits [vocabulary], blocks [blocks of the vocabulary], order [vocabulary] where tokens are
   // cut.
   SampledRow(const Backend::Sample& op, R* logits, double* blocks, std::int32_t* order)
-      : op_(op), logits_(logits), blocks_(blocks), order_(order) {}
+      : op_(op), own_(logits), blocks_(blocks), order_(order) {}
 
   static bool cuts(const Backend::Sample& op) { return (op.top_k > 0 && op.top_k < op.vocabulary) || op.top_p < 1; }
 
@@ -48,7 +48,7 @@ class SampledRow {
 
  private:
   static constexpr R kNone = -std::numeric_limits<R>::infinity();
-  R& at(std::int64_t i) const { return logits_[i]; }
+  R at(std::int64_t i) const { return logits_[i]; }
   std::int64_t block_count() const { return (op_.vocabulary + kSumBlock - 1) / kSumBlock; }
   std::int32_t first_of(R value) const {
     return static_cast<std::int32_t>(std::find(logits_, logits_ + op_.vocabulary, value) - logits_);
@@ -57,14 +57,18 @@ class SampledRow {
   void gather(std::int64_t row) {
     const std::int64_t rows = op_.logits.shape[1], columns = op_.logits.shape[2];
     const R* from = op_.logits.as<R>() + row * columns;
+    logits_ = columns >= op_.vocabulary ? from : own_;
+    if (logits_ == from) return;
     for (std::int64_t first = 0; first < op_.vocabulary; first += columns, from += rows * columns)
-      std::copy_n(from, std::min(columns, op_.vocabulary - first), logits_ + first);
+      std::copy_n(from, std::min(columns, op_.vocabulary - first), own_ + first);
   }
   bool ban(std::int64_t row) {
     if (op_.banned.empty() || op_.bans.as<std::int32_t>()[row] == 0) return false;
+    if (logits_ != own_) std::copy_n(logits_, op_.vocabulary, own_);
+    logits_ = own_;
     for (std::int64_t i = 0; i < op_.banned.elements(); ++i) {
       const std::int32_t token = op_.banned.as<std::int32_t>()[i];
-      if (token >= 0 && token < op_.vocabulary) at(token) = kNone;
+      if (token >= 0 && token < op_.vocabulary) own_[token] = kNone;
     }
     return true;
   }
@@ -147,7 +151,8 @@ class SampledRow {
   }
 
   const Backend::Sample& op_;
-  R* logits_;       // of the row, shard behind shard
+  const R* logits_ = nullptr;  // of the row, shard behind shard: as they lie, or in own_
+  R* own_;
   double* blocks_;  // sums of blocks
   std::int32_t* order_;
 };

@@ -183,8 +183,9 @@ std::vector<double> attention_of(const Cached& shape, const Host<T>& qkv, std::i
 TYPED_TEST(Decoding, CachedAttentionEqualsPlainAttentionInAnyChunks) {
   using T = TypeParam;
   const auto backend = make_tested_backend();
-  for (const Cached& shape : {Cached{3, 4, 2, 192, 24, 0}, Cached{2, 2, 2, 192, 80, 0}, Cached{2, 3, 1, 192, 16, 7},
-                              Cached{1, 1, 1, 576, 20, 0, 560}, Cached{1, 1, 1, 320, 128, 20, 290}}) {
+  for (const Cached& shape :
+       {Cached{3, 4, 2, 192, 24, 0}, Cached{2, 2, 2, 192, 80, 0}, Cached{3, 2, 2, 192, 64, 0, 90},
+        Cached{2, 3, 1, 192, 16, 7}, Cached{1, 1, 1, 576, 20, 0, 560}, Cached{1, 1, 1, 320, 128, 20, 290}}) {
     const std::int64_t length = shape.length;
     auto qkv = Host<T>::random({shape.slots, length, (shape.heads + 2 * shape.groups) * shape.d}, 4);
     const std::vector<T> whole = decode_all(*backend, shape, qkv, length, length);
@@ -236,9 +237,12 @@ Expected draw(const std::vector<double>& logits, double uniform, const Backend::
   return {chosen, logits[static_cast<std::size_t>(chosen)] - std::log(all)};
 }
 
-TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
+using Rule = std::tuple<double, std::int64_t, double>;  // temperature, top_k, top_p
+
+// Every second row bans the token that has most of the probability.
+void expect_draws(std::int64_t shards, const std::vector<Rule>& rules) {
   const auto backend = make_tested_backend();
-  const std::int64_t m = 40, shards = 2, columns = 1600, vocabulary = 3001;
+  const std::int64_t m = 40, columns = 3200 / shards, vocabulary = 3001;
   auto logits = Host<float>::random({shards, m, columns}, 5, 4.0);
   auto uniform = Host<double>::random({m}, 6);
   for (double& value : uniform.values()) value = std::abs(value);
@@ -247,10 +251,7 @@ TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
   Host<float> log_probs({m});
   for (std::int64_t i = 0; i < m; ++i) bans[i] = i % 2;
   for (std::int64_t i = 0; i < m; ++i) logits[i * columns] = 12.0f;  // token 0 has most of the probability
-  for (const auto& [temperature, top_k, top_p] :
-       {std::tuple(1.0, 0, 1.0), std::tuple(0.7, 0, 1.0), std::tuple(1.3, 5, 1.0), std::tuple(1.0, 0, 0.9),
-        std::tuple(1.0, 0, 0.9999), std::tuple(2.0, 400, 0.8), std::tuple(1.0, 1, 1.0), std::tuple(3.0, 2000, 1.0),
-        std::tuple(100.0, 0, 0.9), std::tuple(100.0, 0, 0.2)}) {  // many candidates
+  for (const auto& [temperature, top_k, top_p] : rules) {
     Backend::Sample op;
     op.logits = logits;
     op.vocabulary = vocabulary;
@@ -274,6 +275,20 @@ TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
       }
     });
   }
+}
+
+TEST(Sample, DrawsByInversionFromWhatTheRulesLeave) {
+  expect_draws(1, {{1.0, 0, 1.0}, {0.7, 0, 1.0}, {1.3, 5, 1.0}, {1.0, 0, 0.9}});
+  expect_draws(2, {{1.0, 0, 1.0},
+                   {0.7, 0, 1.0},
+                   {1.3, 5, 1.0},
+                   {1.0, 0, 0.9},
+                   {1.0, 0, 0.9999},
+                   {2.0, 400, 0.8},
+                   {1.0, 1, 1.0},
+                   {3.0, 2000, 1.0},
+                   {100.0, 0, 0.9},  // many candidates
+                   {100.0, 0, 0.2}});
 }
 
 TEST(Sample, TakesTheLikeliestAtTemperatureZeroAndRefusesWhatIsNoNumber) {
