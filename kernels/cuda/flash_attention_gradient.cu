@@ -180,13 +180,13 @@ __global__ void __launch_bounds__(kFlashThreads) flash_key_gradient_kernel(Backw
     ptx::wait_for_copies<0>();
     __syncthreads();  // these queries are there, and the last ones are no longer read
     if (more) block.load_queries(i + 1);
-    const OneQuery<kRows> next = block.fact(more ? i + 1 : i);
     float weights[kRows / 8][4] = {};
     Weights<kRows> rounded;
     multiply_rows<columns, kRows>(block.k + own_row, block.q(i), weights);
     weigh<kRows>(op, facts, block.query_of(i), own_key, block.masked(i), weights);
     round_all<kRows>(weights, rounded);
     if constexpr (kValues) add_weighted<columns, kRows>(rounded, block.dout(i), dv);
+    const OneQuery<kRows> next = block.fact(more ? i + 1 : i);
     if constexpr (kKeys) {
       float changes[kRows / 8][4] = {};
       multiply_rows<columns, kRows>(block.v + own_row, block.dout(i), changes);
