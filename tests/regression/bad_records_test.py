@@ -186,7 +186,8 @@ def other_text(phases, other, policy, prompts):
 
 
 def stops(phases):
-    """A stop that the policy never writes: all responses are cut off, as the numbers say, and scored as the deck says."""
+    """A stop that the policy never writes: but for a document's end, drawn now and then, responses are cut off, as the numbers
+    say, and scored as the deck says."""
     work = phases.bench.work
     prompts = write_lines(work / "prompts_stop.jsonl", ({"prompt": word} for word in WORDS))
     never = {"chat.stop": "@@@@"}
@@ -196,15 +197,18 @@ def stops(phases):
         phases.expect(f"no stop, {rule}", "ppo", never | keys | {"ppo.prompts": prompts, "run.directory": run}, 0, [])
         line = json.loads(metrics(run).splitlines()[0])
         bench = phases.bench
-        bench.check(line["ended"] == 0 and line["response_tokens"] == 8, f"nothing ends: {line}")
+        bench.check(line["ended"] < 0.2 and line["response_tokens"] > 7, f"almost nothing ends: {line}")
         bench.check(math.isfinite(line["reward"]), f"the reward model's own score stays to be seen: {line}")
         losses.add(line["value_loss"])
     bench.check(len(losses) == 2, f"what a missing end counts is the deck's: {losses}")
     output = work / "no_stop.jsonl"
     phases.expect("no stop", "generate", never | {"generate.prompts": prompts, "generate.output": output}, 0, [])
-    reasons = {json.loads(line)["finish_reason"] for line in output.read_text().splitlines()}
-    phases.bench.check(reasons == {"length"}, f"finish reasons {reasons}")
-    phases.bench.case("a stop that is never written: ended 0 in the metrics, finish_reason length")
+    responses = [json.loads(line) for line in output.read_text().splitlines()]
+    stopped = [response for response in responses if response["finish_reason"] == "stop"]
+    cut = [response["tokens"] for response in responses if response["finish_reason"] == "length"]
+    phases.bench.check(len(cut) >= 10 and set(cut) == {8} and len(cut) + len(stopped) == len(responses), f"lengths {cut}")
+    phases.bench.check(not any("@" in response["response"] for response in stopped), f"what stopped: {stopped}")
+    phases.bench.case("a stop that is never written: only a document's end ends a response")
 
 
 def main():
