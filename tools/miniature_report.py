@@ -84,7 +84,7 @@ def goodhart(results):
     body += f'<text class="tick middle" x="470" y="{bottom + 24}">square root of the divergence from the SFT model</text>'
     return figure("Too little held back", body, bottom + 32,
                   "Orange: what the reward model thinks (its own scale). Blue: the gold judge, 0 to 1. A line a seed; "
-                  "ppo.kl_coefficient = 0.005. The labelers like flattery; the policy finds out.", 920)
+                  "ppo.kl_coefficient = 0.005, a hundredth. The labelers like flattery; the policy finds out.", 920)
 
 
 def reliability(results):

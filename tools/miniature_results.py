@@ -119,8 +119,8 @@ class Results:
     def goodhart(self):
         texts, holds = [], True
         for seed in self.seeds:
-            points = self.over_optimisation(seed)
-            best, last = max(points, key=lambda point: point[3]), points[-1]
-            texts.append(f"reward {best[2]:.2f} to {last[2]:.2f}, gold {best[3]:.3f} to {last[3]:.3f}")
-            holds = holds and last[2] > best[2] and last[3] < best[3]
-        return "too small a KL coefficient over-optimises: reward up, gold judge down", texts, holds
+            name, free = f"seed_{seed}/ppo", self.over_optimisation(seed)[-1]
+            reward, gold = self.metrics(name)[-1]["reward"], self.gold(name)[0]
+            texts.append(f"reward {reward:.2f} to {free[2]:.2f}, gold {gold:.3f} to {free[3]:.3f}")
+            holds = holds and free[2] > reward and free[3] < gold
+        return "too small a KL coefficient over-optimises after as many steps: reward up, gold judge down", texts, holds

@@ -42,6 +42,7 @@ def lay_out(runs, gold, plays, share=0.78, rewards=None):
     (runs / "seed_1/ceiling.txt").write_text("300 prompts, noise ceiling 0.8000\n")
     write_lines(runs / "seed_1/free/metrics.jsonl", [{"step": i + 1, "kl": 0.1 * i, "reward": reward}
                                                      for i, reward in enumerate(rewards or REWARDS)])
+    write_lines(runs / "seed_1/ppo/metrics.jsonl", [{"step": 40, "kl": 0.7, "reward": 1.0}])
     write_lines(runs / "task/prompts_test.jsonl", [{"prompt": "Name birds."}, {"prompt": "Find fish."}])
     write_lines(runs / "task/forum.jsonl", [{"text": "Q: a\nA: b\nQ: c\nA: d\n"}])
     (runs / "base").mkdir(exist_ok=True)
@@ -70,7 +71,7 @@ class ClaimsTest(unittest.TestCase):
         self.assertEqual(self.broken(plays={"seed_1/ppo_ptx": 21.1}), [TAX])
         self.assertEqual(self.broken(plays={"seed_1/ppo": 18.0, "seed_1/ppo_ptx": 17.0}), [TAX])
         self.assertEqual(self.broken({"seed_1/ppo_ptx": 0.87}), [KEPT])
-        self.assertEqual(self.broken({"seed_1/free_00000040": 0.85}), [GOODHART])
+        self.assertEqual(self.broken({"seed_1/free_00000040": 0.9}), [GOODHART])
         self.assertEqual(self.broken(rewards=[0.1] + [1.0] * 39), [GOODHART])
 
     def test_over_optimisation_begins_with_the_fine_tuned_model(self):
