@@ -295,7 +295,8 @@ void Backend::scalar_projection_gradient(const ScalarProjectionGradient& op) {
 
 void Backend::linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) {
   checks::linear_rows(x, w, bias, y);
-  Measure(*this, "linear_rows", product_flops(x.shape[0], w.shape[0], x.shape[1]), traffic(x, w, bias, y)).run([&] {
+  const double bytes = traffic(x, bias, y) + static_cast<double>(weight_bytes(x.shape[0], w));
+  Measure(*this, "linear_rows", product_flops(x.shape[0], w.shape[0], x.shape[1]), bytes).run([&] {
     do_linear_rows(x, w, bias, activation, y);
   });
 }

@@ -41,7 +41,8 @@ class Backend {
   void release(void* memory, std::size_t bytes) noexcept;
   const MemoryUse& memory() const { return memory_; }
   void reset_peak() { memory_.peak = memory_.in_use; }
-  void release_idle(std::size_t at_least);  // gives idle blocks of so many bytes or more back to the system
+  // Gives idle blocks of so many bytes back to the system.
+  void release_idle(std::size_t at_least, std::size_t at_most = static_cast<std::size_t>(-1));
   // What is allocated from now on is for; returns what it was before. See MemoryScope.
   MemoryKind set_memory_kind(MemoryKind kind) { return std::exchange(kind_, kind); }
   virtual void synchronize() = 0;                 // wait for everything asked for so far
@@ -180,7 +181,8 @@ class Backend {
 
   // ---- decoding: rows of several texts, each at a position of its own. A row's bits depend on that row, the weights
   // and what is cached of its text: not on how many rows there are, nor on its place among them. y[m, n] =
-  // activation(x[m, k] w[n, k]^T + bias); bias [n] or empty; y of x's type or of its sums
+  // activation(x[m, k] w[n, k]^T + bias); bias [n] or empty; y of x's type or of its sums. See HeldWeights
+  // (held_weights.h) for weights that stay as they are.
   void linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y);
   // Appends k and v of every row to the cache, then every row attends to the keys of its slot up to its own position.
   // A slot's rows come in the order of their positions, and what lies before them is cached already.
@@ -319,6 +321,10 @@ class Backend {
   virtual void do_scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out) = 0;
   virtual void do_scalar_projection_gradient(const ScalarProjectionGradient& op) = 0;
   virtual void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) = 0;
+  // That such a product of so many rows reads of w.
+  virtual std::size_t weight_bytes(std::int64_t /*rows*/, const TensorView& w) const { return w.bytes(); }
+  virtual void do_hold_weights(const TensorView&) {}  // see HeldWeights; the same ones maybe more than once
+  virtual void do_let_weights_go(const TensorView&) noexcept {}
   virtual void do_cached_attention(const CachedAttention& op) = 0;
   virtual void do_sample(const Sample& op) = 0;
   virtual void do_add(TensorView a, TensorView b, TensorView sum) = 0;
@@ -333,6 +339,7 @@ class Backend {
  private:
   friend class Recording;
   friend class Aside;
+  friend class HeldWeights;
   class Measure;   // counts one call, and times it when asked
   class Recorder;  // of one call of record() that keeps what is asked for
   struct Blocks {  // of one size: those that wait for the next request, and how many there are in all

@@ -1,8 +1,10 @@
 // A backend without arithmetic and without memory: the program's own step runs dry on it, and its counts and its pool
 // tell what the step would do and hold. Addresses are distinct numbers that nobody may look through.
 #include <cstring>
+#include <map>
 
 #include "kernels/backend.h"
+#include "kernels/compressed.h"
 
 namespace coxswain {
 namespace {
@@ -54,6 +56,18 @@ class CountingBackend final : public Backend {
   void do_scalar_projection(TensorView, TensorView, TensorView, TensorView) override {}
   void do_scalar_projection_gradient(const ScalarProjectionGradient&) override {}
   void do_linear_rows(TensorView, TensorView, TensorView, Activation, TensorView) override {}
+  void do_hold_weights(const TensorView& w) override {  // as a processor does
+    if (!is_compressed_when_held(w)) return;
+    const MemoryScope scope(*this, MemoryKind::compressed);
+    Compressed& kept = compressed_[w.data];
+    if (++kept.holders == 1) kept.memory = allocate(compressed_bytes(w));
+  }
+  void do_let_weights_go(const TensorView& w) noexcept override {
+    const auto kept = compressed_.find(w.data);
+    if (kept == compressed_.end() || --kept->second.holders > 0) return;
+    release(kept->second.memory, compressed_bytes(w));
+    compressed_.erase(kept);
+  }
   void do_cached_attention(const CachedAttention&) override {}
   void do_sample(const Sample&) override {}
   void do_add(TensorView, TensorView, TensorView) override {}
@@ -66,7 +80,12 @@ class CountingBackend final : public Backend {
   void do_normal(const NormalFill&) override {}
 
  private:
+  struct Compressed {
+    int holders = 0;
+    void* memory = nullptr;
+  };
   std::uintptr_t next_ = 64;
+  std::map<const void*, Compressed> compressed_;  // by where w lies
 };
 
 }  // namespace

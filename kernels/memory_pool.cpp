@@ -62,8 +62,8 @@ void Backend::release_pool() noexcept {
   for (auto& [size, blocks] : pool_) release_blocks(size, blocks);
 }
 
-void Backend::release_idle(std::size_t at_least) {
-  for (auto entry = pool_.lower_bound(at_least); entry != pool_.end(); ++entry)
+void Backend::release_idle(std::size_t at_least, std::size_t at_most) {
+  for (auto entry = pool_.lower_bound(at_least); entry != pool_.end() && entry->first <= at_most; ++entry)
     release_blocks(entry->first, entry->second);
 }
 

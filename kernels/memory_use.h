@@ -7,8 +7,9 @@
 namespace coxswain {
 
 // A block counts as what it was first taken from the system for.
-enum class MemoryKind { weights, gradients, optimizer, activations, communication, cache };
-constexpr int kMemoryKinds = 6;
+// compressed: weights a second time, see HeldWeights; on processors alone.
+enum class MemoryKind { weights, gradients, optimizer, activations, communication, cache, compressed };
+constexpr int kMemoryKinds = 7;
 
 struct MemoryUse {
   std::size_t in_use = 0;                                 // bytes held by live tensors

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/cpu/compressed_weights.h"
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/stream.h"
 
@@ -117,6 +118,8 @@ void fill_typed(const TensorView& dst, T value) {
 }
 
 }  // namespace
+
+CpuBackend::CpuBackend() = default;
 
 CpuBackend::~CpuBackend() { release_pool(); }
 

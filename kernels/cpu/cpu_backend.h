@@ -2,12 +2,18 @@
 // attention, embedding, cross_entropy, optimizer, random.
 #pragma once
 
+#include <map>
+#include <memory>
+
 #include "kernels/backend.h"
 
 namespace coxswain {
 
+class CompressedWeights;
+
 class CpuBackend : public Backend {
  public:
+  CpuBackend();
   ~CpuBackend() override;
   std::string name() const override { return "cpu"; }
   bool memory_on_host() const override { return true; }
@@ -55,6 +61,9 @@ class CpuBackend : public Backend {
   void do_scalar_projection(TensorView y, TensorView w, TensorView bias, TensorView out) override;
   void do_scalar_projection_gradient(const ScalarProjectionGradient& op) override;
   void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) override;
+  std::size_t weight_bytes(std::int64_t rows, const TensorView& w) const override;
+  void do_hold_weights(const TensorView& w) override;
+  void do_let_weights_go(const TensorView& w) noexcept override;
   void do_cached_attention(const CachedAttention& op) override;
   void do_sample(const Sample& op) override;
   void do_add(TensorView a, TensorView b, TensorView sum) override;
@@ -65,6 +74,16 @@ class CpuBackend : public Backend {
   void do_clip(const Clip& op) override;
   void do_adamw(const AdamW& op) override;
   void do_normal(const NormalFill& op) override;
+
+ private:
+  struct Compressed {
+    int holders = 0;
+    std::unique_ptr<CompressedWeights> weights;
+  };
+  // Null where a product of so many rows reads w as it is.
+  const CompressedWeights* compressed_for(std::int64_t rows, const TensorView& w) const;
+
+  std::map<const void*, Compressed> compressed_;  // by where w lies
 };
 
 }  // namespace coxswain

@@ -25,8 +25,10 @@ std::int64_t valid_vocabulary_rows(const Parameter& table, int local_shard) {
 
 Embedding::Embedding(const ModelContext& context)
     : context_(context), table_(make_vocabulary_parameter(context, "embedding/token")) {
+  table_.picked = true;
   if (context.config.positions != PositionKind::learned) return;
   positions_ = make_parameter(context, "embedding/position", {context.config.context, context.config.hidden}, -1);
+  positions_.picked = true;
   positions_.initial = Initial::normal;
   positions_.deviation = context.config.initial_deviation;
   positions_.decay = true;

@@ -52,6 +52,16 @@ std::vector<std::size_t> Model::make_buffers(Stage& stage, const std::string& na
   return made;
 }
 
+std::vector<TensorView> Model::multiplied_weights() {
+  std::vector<TensorView> weights;
+  for (const auto& stage : stages_)
+    stage->visit([&](const Parameter& parameter) {
+      if (parameter.picked || parameter.global_shape.rank() != 2) return;
+      for (int s = 0; s < parameter.local_shards; ++s) weights.push_back(parameter.value(s));
+    });
+  return weights;
+}
+
 void Model::await_values() {
   for (const auto& buffer : buffers_) buffer->await_values();
 }

@@ -33,6 +33,8 @@ class Model {
   ParameterBuffer* tied_input() const { return tied_input_; }  // null where the use is on another rank
   ParameterBuffer* tied_output() const { return tied_output_; }
 
+  std::vector<TensorView> multiplied_weights();  // of every matrix [outputs, inputs] of this rank, each shard
+
   // Updated values may be on their way here from other data ranks. A pass through a stage waits for those of a part
   // when it gets there; whatever else looks at or changes values waits for all.
   void await_values();

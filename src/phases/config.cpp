@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/require.h"
 
 namespace coxswain {
@@ -14,6 +16,12 @@ void RunConfig::check() const {
   require(validate_every >= 0, "[run] validate_every", validate_every, "must not be negative; 0: never");
   require(validation_batches > 0, "[run] validation_batches", validation_batches, "must be positive");
   require(log_every > 0, "[run] log_every", log_every, "must be positive");
+}
+
+int GenerateConfig::busy_slots() const {
+  if (!prompts.empty()) return slots;
+  const std::int64_t known = std::max(1, synthetic_prompts);
+  return static_cast<int>(std::min<std::int64_t>(slots, known * samples));
 }
 
 void GenerateConfig::check() const {

@@ -32,9 +32,10 @@ struct GenerateConfig {
   std::string prompts;        // JSONL of prompts in the form of [chat]; another ending: a prompt a line, as it stands
   int synthetic_prompts = 0;  // or so many prompts of random tokens and weights, for benchmarks,
   int synthetic_prompt_tokens = 64;
-  std::string output;  // JSONL of the responses; empty: the console
-  int samples = 1;     // responses to each prompt
-  int slots = 32;      // responses that a data rank works on at once
+  std::string output;            // JSONL of the responses; empty: the console
+  int samples = 1;               // responses to each prompt
+  int slots = 32;                // responses that a data rank works on at once
+  bool compress_weights = true;  // see GeneratorConfig
   int max_new_tokens = 128;
   int min_new_tokens = 0;    // before that, no end is drawn
   double temperature = 1.0;  // 0: the likeliest token always
@@ -42,6 +43,8 @@ struct GenerateConfig {
   double top_p = 1.0;        // of the fewest likeliest tokens that have this probability together
   std::string stop;          // text that ends a response as well
 
+  // Slots that find work, as far as the number of responses is known without the prompts' file.
+  int busy_slots() const;
   void check() const;
 
   friend bool operator==(const GenerateConfig&, const GenerateConfig&) = default;

@@ -52,9 +52,9 @@ Evaluate::Evaluate(const EvaluatePhaseConfig& config, const ProcessGrid& grid, B
   policy_.emplace(config.model, grid, backend);
   if (!config.evaluate.reward_model.empty()) judge_.emplace(config.reward_model, reward_grid_, backend);
   if (!config.evaluate.reference.empty()) reference_.emplace(config.model, grid, backend);
-  policy_judge_ =
-      std::make_unique<PolicyJudge>(*policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
-                                    JudgingConfig{config.batch.micro, config.batch.length, config.generate.slots});
+  policy_judge_ = std::make_unique<PolicyJudge>(
+      *policy_, judge_ ? &*judge_ : nullptr, reference_ ? &*reference_ : nullptr,
+      JudgingConfig{config.batch.micro, config.batch.length, config.generate.slots, config.generate.compress_weights});
 }
 
 void Evaluate::plan_tasks() {

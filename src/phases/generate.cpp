@@ -48,8 +48,9 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
     : config_(config),
       context_{grid.world(), backend, log},
       model_(config.model, grid, backend),
-      generator_(model_.model(),
-                 {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}),
+      generator_(model_.model(), {.slots = config.generate.busy_slots(),
+                                  .context = std::min(config.length, config.model.context),
+                                  .compress_weights = config.generate.compress_weights}),
       tokenizer_(make_tokenizer(config_.data)),
       chats_(chats(config_.generate)),
       chat_(chats_ ? config_.chat : without_markers(), *tokenizer_) {
@@ -78,11 +79,14 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
 }
 
 void Generate::begin() {
-  if (config_.run.initialize_from.empty()) return model_.initialise(config_.run.seed);  // synthetic prompts
-  go_on(load_model(initial_weights(config_.run, HeadKind::language), context_, [this](Archive& archive) {
-    visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
-    model_.load(archive);
-  }));
+  if (config_.run.initialize_from.empty())  // synthetic prompts
+    model_.initialise(config_.run.seed);
+  else
+    go_on(load_model(initial_weights(config_.run, HeadKind::language), context_, [this](Archive& archive) {
+      visit_tokenizer(archive, {tokenizer_->name(), tokenizer_->hash()});
+      model_.load(archive);
+    }));
+  generator_.hold_weights();
 }
 
 std::int64_t Generate::requests() const { return std::ssize(prompts_) * config_.generate.samples; }

@@ -31,10 +31,12 @@ GenerateBenchmark::GenerateBenchmark(const GenerateBenchmarkConfig& config, cons
       grid_(grid),
       backend_(backend),
       model_(config.model, grid, backend),
-      generator_(model_.model(),
-                 {.slots = config.generate.slots, .context = std::min(config.length, config.model.context)}) {
+      generator_(model_.model(), {.slots = config.generate.busy_slots(),
+                                  .context = std::min(config.length, config.model.context),
+                                  .compress_weights = config.generate.compress_weights}) {
   model_.initialise(config.seed);
   generator_.reserve();
+  generator_.hold_weights();
 }
 
 double GenerateBenchmark::respond(int new_tokens, std::map<std::string, OperationCost>& costs) {

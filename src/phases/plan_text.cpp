@@ -64,7 +64,8 @@ struct Column {
 
 std::vector<Column> columns_of(const std::vector<RankPlan>& ranks, std::size_t program_bytes, bool saves) {
   std::vector<Column> all;
-  const char* names[kMemoryKinds] = {"weights", "gradients", "optimizer", "activations", "communication", "cache"};
+  const char* names[kMemoryKinds] = {"weights",       "gradients", "optimizer", "activations",
+                                     "communication", "cache",     "compressed"};
   for (std::size_t kind = 0; kind < kMemoryKinds; ++kind)
     all.push_back({names[kind], [kind](const RankPlan& rank) { return rank.bytes[kind]; }});
   all.push_back({"saving", [saves](const RankPlan& rank) { return saves ? rank.checkpoint_bytes : 0; }});
@@ -97,10 +98,10 @@ std::string memory_table(const std::vector<RankPlan>& ranks, const ModelConfig& 
       total += column.bytes(rank);
     }
     text += fmt::format(" {:>11}  {}\n", byte_text(static_cast<double>(total)), layers_text(rank, model));
-    const std::size_t own = std::accumulate(rank.bytes.begin(), rank.bytes.end(), std::size_t{0});
+    const std::size_t on_host = program_bytes + (saves ? rank.checkpoint_bytes : 0);
     largest = std::max(largest, total);
-    device = std::max(device, own);
-    host = std::max(host, total - own);
+    device = std::max(device, rank.on_gpu());
+    host = std::max(host, on_host);
   }
   return text + largest_text(largest, device, host, grid.ranks());
 }

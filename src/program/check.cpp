@@ -82,7 +82,7 @@ CheckReport check_training(const Settings& settings) {
       plan_text(plan, settings.model, batch, settings.grid, program, saves(settings)) + judge_text(settings, judge),
       {}};
   for (const RankPlan& rank : plan.ranks) {
-    report.need.bytes = std::max(report.need.bytes, rank.total() - rank.checkpoint_bytes + judge);
+    report.need.bytes = std::max(report.need.bytes, rank.on_gpu() + judge);
     report.need.flops = std::max(report.need.flops, rank.flops);
   }
   report.need.tensor = settings.grid.tensor;
@@ -101,7 +101,10 @@ std::optional<InferenceConfig> inference_config(const Settings& settings) {
   config.length = std::min(settings.batch.length, settings.model.context);
   if (phase != "generate") config.micro = settings.batch.micro;
   if (phase == "generate" || (phase == "evaluate" && !settings.evaluate.prompts.empty()))
-    config.generator = GeneratorConfig{.slots = settings.generate.slots, .context = config.length};
+    config.generator = GeneratorConfig{
+        .slots = phase == "generate" ? settings.generate.busy_slots() : settings.generate.slots,
+        .context = config.length,
+        .compress_weights = settings.generate.compress_weights && settings.device.kind != DeviceKind::cuda};
   if (phase != "evaluate") return config;
   if (!settings.evaluate.reference.empty()) config.reference = settings.model;
   if (!settings.evaluate.reward_model.empty()) config.judge = settings.reward_model;
@@ -113,7 +116,7 @@ CheckReport check_inference(const InferenceConfig& config, const Settings& setti
   const std::size_t program = program_bytes(settings);
   const std::vector<RankPlan> ranks = make_inference_plan(config);
   CheckReport report{inference_plan_text(ranks, config, program), {}};
-  for (const RankPlan& rank : ranks) report.need.bytes = std::max(report.need.bytes, rank.total());
+  for (const RankPlan& rank : ranks) report.need.bytes = std::max(report.need.bytes, rank.on_gpu());
   report.need.tensor = settings.grid.tensor;
   return report;
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/require.h"
+#include "kernels/compressed.h"
 
 namespace coxswain {
 
@@ -91,12 +92,18 @@ DecodePipeline& Generator::pipeline_for(const Sampling& sampling) {
   return *pipeline_;
 }
 
+void Generator::hold_weights() {
+  if (!config_.compress_weights || held_weights_ || slots_per_group() > kCompressedRows) return;
+  held_weights_.emplace(model_.context().backend, model_.multiplied_weights());
+}
+
 void Generator::release() {
   if (caches_.empty()) return;
   pipeline_.reset();
   std::size_t smallest = caches_.front().bytes();
   for (const KvCache& cache : caches_) smallest = std::min(smallest, cache.bytes());
   caches_.clear();
+  held_weights_.reset();
   model_.context().backend.release_idle(smallest);
 }
 
@@ -116,6 +123,7 @@ std::vector<GeneratedResponse> Generator::respond(const std::vector<GenerationRe
   check(requests);
   sampling.check(model_.context().config.vocabulary);
   model_.await_values();
+  hold_weights();
   const ProcessGrid& grid = model_.context().grid;
   const int groups = grid.config().pipeline;
   SlotSchedule schedule(requests, own_requests(requests.size(), grid), sampling,

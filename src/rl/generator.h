@@ -13,8 +13,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "kernels/held_weights.h"
 #include "model/kv_cache.h"
 #include "model/model.h"
 #include "rl/decode_pipeline.h"
@@ -26,6 +28,9 @@ struct GeneratorConfig {
   int slots = 32;          // responses that a data rank works on at once
   int context = 0;         // prompt and response together; 0: the model's
   int prompt_chunk = 256;  // prompt tokens that go through the model at once
+  // Weights do not change from hold_weights() to release(): a processor keeps them a second time in fewer bits, which
+  // it reads where that is faster.
+  bool compress_weights = false;
 
   void check(const ModelConfig& model) const;
 };
@@ -38,7 +43,9 @@ class Generator {
   // In the order of the requests, the same on every rank. Throws Error(diverged) where logits are not finite.
   std::vector<GeneratedResponse> respond(const std::vector<GenerationRequest>& requests, const Sampling& sampling);
   void reserve();  // takes the cache's memory, unless it has it; respond() does so too
-  void release();  // gives it back to the system
+  // Of compress_weights, once they have their values: respond() does so too, within a step.
+  void hold_weights();
+  void release();  // gives all memory back to the system
   int context() const { return config_.context; }
 
  private:
@@ -48,6 +55,7 @@ class Generator {
 
   Model& model_;
   GeneratorConfig config_;
+  std::optional<HeldWeights> held_weights_;
   std::vector<KvCache> caches_;               // of each of the model's stages here
   std::unique_ptr<DecodePipeline> pipeline_;  // kept, with what it has recorded, while it serves
 };

@@ -10,7 +10,8 @@ PolicyJudge::PolicyJudge(FrozenModel& policy, FrozenModel* judge, FrozenModel* r
       judge_(judge),
       reference_(reference),
       config_(config),
-      generator_(policy.model(), {.slots = config.slots, .context = config.length}) {}
+      generator_(policy.model(),
+                 {.slots = config.slots, .context = config.length, .compress_weights = config.compress_weights}) {}
 
 Rollout PolicyJudge::judge(const std::vector<GenerationRequest>& requests, const Sampling& sampling) {
   Rollout rollout = roll_out(generator_, requests, sampling);

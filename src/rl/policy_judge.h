@@ -16,6 +16,7 @@ struct JudgingConfig {
   int micro = 1;   // sequences of a micro-batch
   int length = 0;  // tokens of prompt and response
   int slots = 32;  // of the generator
+  bool compress_weights = false;
 };
 
 class PolicyJudge {

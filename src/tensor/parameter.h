@@ -26,6 +26,7 @@ struct Parameter {
   Initial initial = Initial::zero;
   double deviation = 0;    // of a normal initial value
   bool decay = false;      // weight decay applies
+  bool picked = false;     // rows are taken from it; it is never multiplied
   bool tied_copy = false;  // the output projection's use of the token embedding: same name, gradient of its own
 
   TensorView values;     // [local_shards, piece...], or [1, ...] if replicated; working type

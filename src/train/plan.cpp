@@ -66,6 +66,10 @@ MicroBatch blank_micro_batch(int sequences, int length) {
   return batch;
 }
 
+std::size_t RankPlan::on_gpu() const {
+  return total() - checkpoint_bytes - bytes[static_cast<std::size_t>(MemoryKind::compressed)];
+}
+
 std::size_t RankPlan::total() const { return std::accumulate(bytes.begin(), bytes.end(), checkpoint_bytes); }
 
 Plan make_plan(const ModelConfig& model, const BatchConfig& batch, const OptimizerConfig& optimizer,

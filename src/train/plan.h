@@ -22,7 +22,8 @@ struct RankPlan {
   std::array<std::size_t, kMemoryKinds> bytes{};
   std::size_t checkpoint_bytes = 0;  // host copy that a save in the background is written from
   std::size_t total() const;
-  double flops = 0;  // in a step, recomputation included
+  std::size_t on_gpu() const;  // of a GPU's memory
+  double flops = 0;            // in a step, recomputation included
 };
 
 struct Plan {

@@ -118,6 +118,47 @@ TEST_P(GenerationLawOne, SlotsChunksAndOrderChangeNothing) {
                 std::to_string(slots) + " slots");
 }
 
+// Large enough that a processor compresses the output projection, and that of each of two shards.
+TEST(GenerationLawOne, CompressedWeightsChangeNothing) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    ModelConfig config = small_model("gpt2", precision);
+    config.vocabulary = 70000;
+    const auto requests = some_requests(config.vocabulary);
+    GridConfig shape;
+    shape.tensor_shards = 2;
+    shape.data = 1;
+    shape.check(1);
+    const auto serial = respond(config, ProcessGrid::planned(shape, 0), {}, requests, some_sampling());
+    shape.tensor = world().size() > 1 ? 2 : 1;
+    shape.pipeline = world().size() > 2 ? 2 : 1;
+    shape.data = world().size() / (shape.tensor * shape.pipeline);
+    shape.data_shards = 0;
+    const ProcessGrid grid(world(), shape);
+    const auto backend = make_cpu_backend();
+    const ModelContext context{*backend, grid, config};
+    Model model(context, ModelUse::inference);
+    MasterWeights masters(model);
+    Generator generator(model, {.slots = 5, .compress_weights = true});
+    masters.initialise(5);
+    const auto compressed = [&] {
+      return backend->memory().taken_by_kind[static_cast<std::size_t>(MemoryKind::compressed)];
+    };
+    expect_same(generator.respond(requests, some_sampling()), serial, grid.coordinates());
+    const bool has_head = grid.pipeline_rank() == shape.pipeline - 1;
+    EXPECT_EQ(compressed() > 0, has_head);
+    generator.release();
+    masters.initialise(6);  // other weights, which a step has made
+    const auto others = generator.respond(requests, some_sampling());
+    generator.release();
+    Generator plain(model, {.slots = 5});
+    expect_same(others, plain.respond(requests, some_sampling()), "other weights");
+    EXPECT_NE(others.front().tokens, serial.front().tokens);
+    const std::size_t before = compressed();
+    Generator(model, {.slots = 9 * shape.pipeline, .compress_weights = true}).respond(requests, some_sampling());
+    EXPECT_EQ(compressed(), before) << "nine rows at once";
+  }
+}
+
 TEST(GenerationRules, LengthsStopsAndPlacesAreKept) {
   const ModelConfig config = small_model("gpt2", Precision::fp32);
   const ProcessGrid grid(world(), [] {

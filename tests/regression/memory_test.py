@@ -19,13 +19,15 @@ MODELS = {"weights": {"model.layers": 6, "model.hidden": 512, "model.heads": 8, 
                       "batch.micro": 2},
           "activations": {"model.layers": 6, "model.hidden": 512, "model.heads": 8, "model.vocabulary": 16384,
                           "batch.global": 16, "batch.micro": 8, "model.context": 512, "batch.length": 512}}
-GENERATION = {"run.phase": "generate", "checkpoint.at_end": "no", "checkpoint.every": 0, "generate.synthetic_prompts": 32,
+RESPONSES = {"run.phase": "generate", "checkpoint.at_end": "no", "checkpoint.every": 0, "generate.synthetic_prompts": 32,
               "generate.synthetic_prompt_tokens": 224, "generate.slots": 32, "generate.max_new_tokens": 16}
+GENERATION = {"generation": RESPONSES, "few slots": RESPONSES | {"generate.slots": 8}}  # these compress weights beside
 SOME = [("weights", "fp32", "1x1x1", "none"), ("weights", "bf16", "1x2x1", "selective"),
         ("activations", "bf16", "2x1x1", "none"), ("weights", "fp32", "1x1x2", "full"),
-        ("weights", "bf16", "1x1x1", "generation"), ("weights", "fp32", "1x2x1", "generation")]
+        ("weights", "bf16", "1x1x1", "generation"), ("weights", "fp32", "1x2x1", "generation"),
+        ("weights", "fp32", "1x1x1", "few slots")]
 FULL = [(model, precision, grid, recompute) for model in MODELS for precision in ("fp32", "bf16")
-        for grid in ("1x1x1", "2x1x1", "1x2x1", "1x1x2") for recompute in ("none", "selective", "full", "generation")]
+        for grid in ("1x1x1", "2x1x1", "1x2x1", "1x1x2") for recompute in ("none", "selective", "full", *GENERATION)]
 
 
 def planned(text):
@@ -66,7 +68,7 @@ def main():
     for model, precision, name, work in FULL if full else SOME:
         grid = Grid(name)
         label = f"{model} {precision} {name} {work}"
-        keys = MODEL | MODELS[model] | (GENERATION if work == "generation" else {"batch.recompute": work})
+        keys = MODEL | MODELS[model] | GENERATION.get(work, {"batch.recompute": work})
         keys |= grid.keys() | {"model.precision": precision, "run.directory": bench.work / label.replace(" ", "_")}
         plan = bench.run(DECKS / "small.ini", 1, keys, words=("--check",))
         promised = planned(plan.text)

@@ -67,6 +67,19 @@ TEST(InferencePlan, OfGenerationInAPipelineHasEachStagesLayers) {
   }
 }
 
+// Of a large output projection [16384, 64], in 28 bits of 32.
+TEST(InferencePlan, OfFewSlotsHasCompressedWeightsOutsideTheGpu) {
+  InferenceConfig config = generation(1);
+  config.model.vocabulary = 16384;
+  EXPECT_EQ(bytes(make_inference_plan(config)[0], MemoryKind::compressed), 0u);
+  config.generator->compress_weights = true;
+  const RankPlan few = make_inference_plan(config)[0];
+  EXPECT_EQ(bytes(few, MemoryKind::compressed), 16384u * 64u * 7 / 2);
+  EXPECT_EQ(few.on_gpu(), few.total() - bytes(few, MemoryKind::compressed));
+  config.generator->slots = 9;
+  EXPECT_EQ(bytes(make_inference_plan(config)[0], MemoryKind::compressed), 0u);
+}
+
 TEST(InferencePlan, OfTextsHasTheirActivationsAndNoCache) {
   InferenceConfig config = generation(1);
   config.generator.reset();

@@ -31,6 +31,17 @@ TEST(PlanText, KeepsTheSavesCopyAndTheProgramOutOfTheGpu) {
                         "On GPUs    8.00 GiB of the GPU's memory, 1.00 GiB of the host's\n"));
 }
 
+TEST(PlanText, GpusKeepNoCompressedWeights) {
+  InferenceConfig config;
+  config.grid.data = 1;
+  RankPlan rank;
+  rank.bytes = {4 * kGiB, 0, 0, kGiB, 0, kGiB, 3 * kGiB};
+  const std::string text = inference_plan_text({rank}, config, kGiB);
+  EXPECT_THAT(text, HasSubstr(" compressed"));
+  EXPECT_THAT(text, HasSubstr("Largest    10.00 GiB a rank, 10.00 GiB in all\n"
+                              "On GPUs    6.00 GiB of the GPU's memory, 1.00 GiB of the host's\n"));
+}
+
 TEST(PlanText, PpoCountsTheSameThings) {
   PpoPlan plan;
   PpoPlan::Rank rank;

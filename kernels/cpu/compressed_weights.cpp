@@ -1,0 +1,138 @@
+#include "kernels/cpu/compressed_weights.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "kernels/compressed.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace coxswain {
+namespace {
+
+constexpr std::int64_t kOrdinary = 256;  // numbers for each exception, at least
+
+template <class T>
+using Word = typename GroupCode<T>::Word;
+
+// Where the sixteen binades begin that hold most of w's numbers, as far as some of them tell.
+template <class T>
+Word<T> lowest_exponent(const Rows<T>& w, std::int64_t n, std::int64_t k) {
+  constexpr std::int64_t kSeen = 1 << 16;
+  constexpr int kBinades = 256, kCodes = 16;
+  const std::int64_t stride = std::max<std::int64_t>(1, n * k / kSeen) | 1;  // odd: meets all columns
+  std::array<std::int64_t, kBinades> count{};
+  for (std::int64_t i = 0; i < n * k; i += stride) {
+    Word<T> bits;
+    std::memcpy(&bits, w[i / k] + i % k, sizeof bits);
+    ++count[(bits & GroupCode<T>::kExponent) >> GroupCode<T>::kMantissa];
+  }
+  std::int64_t most = -1, held = 0;
+  int lowest = 0;
+  for (int binade = kBinades - 1; binade >= 0; --binade) {
+    held += count[static_cast<std::size_t>(binade)];
+    if (binade + kCodes < kBinades) held -= count[static_cast<std::size_t>(binade + kCodes)];
+    if (binade + kCodes <= kBinades && held > most) most = held, lowest = binade;
+  }
+  return static_cast<Word<T>>(lowest << GroupCode<T>::kMantissa);
+}
+
+// The numbers of a group in their order.
+template <class T>
+void gather_group(const Rows<T>& w, std::int64_t n, std::int64_t row, std::int64_t column, Word<T>* numbers) {
+  constexpr int kWidth = DotStep<T>::kWidth;
+  for (int r = 0; r < kStripRows; ++r) {
+    const T* from = w[std::min(row + r, n - 1)] + column;
+    Word<T>* to = numbers + r / kHalfRows * GroupCode<T>::kHalf + r % kHalfRows * kWidth;
+    for (int step = 0; step < kGroupSteps; ++step)
+      std::memcpy(to + step * kHalfRows * kWidth, from + step * kWidth, kWidth * sizeof(T));
+  }
+}
+
+template <class T>
+bool has_code(Word<T> number, Word<T> lowest) {
+  const auto above = static_cast<Word<T>>((number & GroupCode<T>::kExponent) - lowest);
+  return above <= (Word<T>{15} << GroupCode<T>::kMantissa);
+}
+
+template <class T>
+void find_exceptions(const Word<T>* numbers, Word<T> lowest, std::int64_t group, std::vector<CodeException>& found) {
+  constexpr int kNumbers = 2 * GroupCode<T>::kHalf;
+  int coded = 0;
+  for (int i = 0; i < kNumbers; ++i) coded += has_code<T>(numbers[i], lowest);
+  for (int i = 0; coded < kNumbers && i < kNumbers; ++i)
+    if (!has_code<T>(numbers[i], lowest)) found.push_back({static_cast<std::int32_t>(group), i, numbers[i]});
+}
+
+}  // namespace
+
+CompressedWeights::CompressedWeights(Backend& backend, const TensorView& w) : backend_(backend), w_(w) {
+  const MemoryScope scope(backend, MemoryKind::compressed);
+  memory_ = backend.allocate(compressed_bytes(w));
+  w.dtype == DType::f32 ? compress<float>() : compress<bf16>();
+}
+
+CompressedWeights::~CompressedWeights() {
+  const std::size_t bytes = compressed_bytes(w_);
+  backend_.release(memory_, bytes);
+  backend_.release_idle(bytes, bytes);  // others hardly want such a block
+}
+
+bool CompressedWeights::is_of(const TensorView& w) const {
+  return w.data == w_.data && w.dtype == w_.dtype && w.shape == w_.shape && w.strides == w_.strides;
+}
+
+template <class T>
+void CompressedWeights::compress() {
+  using Code = GroupCode<T>;
+  const std::int64_t n = w_.shape[0], k = w_.shape[1], strips = (n + kStripRows - 1) / kStripRows,
+                     groups = k / group_columns<T>();
+  const Rows<T> w(w_);
+  const Word<T> lowest = lowest_exponent<T>(w, n, k);
+  lowest_ = lowest;
+  std::vector<std::vector<CodeException>> exceptions(static_cast<std::size_t>(strips));
+#pragma omp parallel for schedule(static)
+  for (std::int64_t strip = 0; strip < strips; ++strip) {
+    Word<T>* to = static_cast<Word<T>*>(memory_) + strip * groups * Code::kWords;
+    for (std::int64_t group = 0; group < groups; ++group, to += Code::kWords) {
+      alignas(64) Word<T> numbers[2 * Code::kHalf];
+      gather_group(w, n, strip * kStripRows, group * group_columns<T>(), numbers);
+      Code::pack(numbers, lowest, to);
+      find_exceptions<T>(numbers, lowest, group, exceptions[static_cast<std::size_t>(strip)]);
+    }
+  }
+  join(exceptions);
+  worth_reading_ = std::ssize(exceptions_) * kOrdinary <= n * k;
+}
+
+void CompressedWeights::join(const std::vector<std::vector<CodeException>>& of_strips) {
+  for (const std::vector<CodeException>& some : of_strips) {
+    exceptions_.insert(exceptions_.end(), some.begin(), some.end());
+    strip_begin_.push_back(exceptions_.size());
+  }
+}
+
+void CpuBackend::do_hold_weights(const TensorView& w) {
+  if (!is_compressed_when_held(w)) return;
+  Compressed& compressed = compressed_[w.data];
+  if (++compressed.holders == 1) compressed.weights = std::make_unique<CompressedWeights>(*this, w);
+}
+
+void CpuBackend::do_let_weights_go(const TensorView& w) noexcept {
+  const auto compressed = compressed_.find(w.data);
+  if (compressed != compressed_.end() && --compressed->second.holders == 0) compressed_.erase(compressed);
+}
+
+std::size_t CpuBackend::weight_bytes(std::int64_t rows, const TensorView& w) const {
+  return compressed_for(rows, w) != nullptr ? compressed_bytes(w) : w.bytes();
+}
+
+const CompressedWeights* CpuBackend::compressed_for(std::int64_t rows, const TensorView& w) const {
+  if (rows > kCompressedRows || compressed_.empty()) return nullptr;
+  const auto compressed = compressed_.find(w.data);
+  if (compressed == compressed_.end()) return nullptr;
+  const CompressedWeights& weights = *compressed->second.weights;
+  return weights.is_of(w) && weights.worth_reading() ? &weights : nullptr;
+}
+
+}  // namespace coxswain
