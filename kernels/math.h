@@ -59,9 +59,16 @@ COXSWAIN_EVERYWHERE inline double multiply_add(double a, double b, double c) {
 #endif
 }
 
+// A call that is left in a loop keeps it from being vectorised, and the compiler leaves some in large files.
+#ifdef __CUDACC__
+#define COXSWAIN_IN_LOOPS COXSWAIN_EVERYWHERE inline
+#else
+#define COXSWAIN_IN_LOOPS [[gnu::always_inline]] inline
+#endif
+
 // e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln(2) / 2, e^r by its series. Below -87.3 the result is 0, above 88.37
 // infinity; NaN stays NaN.
-COXSWAIN_EVERYWHERE inline float exp_fast(float x) {
+COXSWAIN_IN_LOOPS float exp_fast(float x) {
   constexpr float kLow = -87.3f, kHigh = 88.7f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
   const float clamped_low = x < kLow ? kLow : x;
@@ -82,13 +89,13 @@ COXSWAIN_EVERYWHERE inline float exp_fast(float x) {
   const float result = p * std::bit_cast<float>(exponent);
   return x < kLow ? 0.0f : result;
 }
-COXSWAIN_EVERYWHERE inline double exp_fast(double x) { return std::exp(x); }
+COXSWAIN_IN_LOOPS double exp_fast(double x) { return std::exp(x); }
 
-COXSWAIN_EVERYWHERE inline float sigmoid(float x) { return 1.0f / (1.0f + exp_fast(-x)); }
-COXSWAIN_EVERYWHERE inline double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+COXSWAIN_IN_LOOPS float sigmoid(float x) { return 1.0f / (1.0f + exp_fast(-x)); }
+COXSWAIN_IN_LOOPS double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 // Near zero the series (no cancellation), elsewhere 1 - 2 / (e^(2|x|) + 1) with the sign of x.
-COXSWAIN_EVERYWHERE inline float tanh_fast(float x) {
+COXSWAIN_IN_LOOPS float tanh_fast(float x) {
   const float square = x * x;
   float p = -1382.0f / 155925.0f;
   p = multiply_add(p, square, 62.0f / 2835.0f);
@@ -100,50 +107,50 @@ COXSWAIN_EVERYWHERE inline float tanh_fast(float x) {
   const float far = std::copysign(1.0f - 2.0f / (exp_fast(2.0f * size) + 1.0f), x);
   return size < 0.35f ? near_zero : far;
 }
-COXSWAIN_EVERYWHERE inline double tanh_fast(double x) { return std::tanh(x); }
+COXSWAIN_IN_LOOPS double tanh_fast(double x) { return std::tanh(x); }
 
 // 2 u(x) and its derivative.
 template <class T>
-COXSWAIN_EVERYWHERE inline T gelu_argument(T x) {
+COXSWAIN_IN_LOOPS T gelu_argument(T x) {
   constexpr T kLinear = static_cast<T>(1.5957691216057308);  // 2 sqrt(2 / pi)
   constexpr T kCubic = static_cast<T>(1.5957691216057308 * 0.044715);
   return x * multiply_add(kCubic * x, x, kLinear);
 }
 template <class T>
-COXSWAIN_EVERYWHERE inline T gelu_argument_slope(T x) {
+COXSWAIN_IN_LOOPS T gelu_argument_slope(T x) {
   constexpr T kLinear = static_cast<T>(1.5957691216057308);
   constexpr T kCubic = static_cast<T>(3.0 * 1.5957691216057308 * 0.044715);
   return multiply_add(kCubic * x, x, kLinear);
 }
 
 template <class T>
-COXSWAIN_EVERYWHERE inline T gelu(T x) {
+COXSWAIN_IN_LOOPS T gelu(T x) {
   return x * sigmoid(gelu_argument(x));
 }
 template <class T>
-COXSWAIN_EVERYWHERE inline T gelu_gradient(T x) {
+COXSWAIN_IN_LOOPS T gelu_gradient(T x) {
   const T s = sigmoid(gelu_argument(x));
   return multiply_add(x * gelu_argument_slope(x), s * (T(1) - s), s);
 }
 template <class T>
-COXSWAIN_EVERYWHERE inline T silu(T x) {
+COXSWAIN_IN_LOOPS T silu(T x) {
   return x * sigmoid(x);
 }
 template <class T>
-COXSWAIN_EVERYWHERE inline T silu_gradient(T x) {
+COXSWAIN_IN_LOOPS T silu_gradient(T x) {
   const T s = sigmoid(x);
   return multiply_add(x, s * (T(1) - s), s);
 }
 
 // The activation fixed at compile time, for use inside vectorised loops.
 template <Activation kind, class T>
-COXSWAIN_EVERYWHERE inline T apply(T x) {
+COXSWAIN_IN_LOOPS T apply(T x) {
   if constexpr (kind == Activation::gelu) return gelu(x);
   if constexpr (kind == Activation::silu) return silu(x);
   return x;
 }
 template <Activation kind, class T>
-COXSWAIN_EVERYWHERE inline T apply_gradient(T x) {
+COXSWAIN_IN_LOOPS T apply_gradient(T x) {
   if constexpr (kind == Activation::gelu) return gelu_gradient(x);
   if constexpr (kind == Activation::silu) return silu_gradient(x);
   return T(1);
@@ -151,11 +158,11 @@ COXSWAIN_EVERYWHERE inline T apply_gradient(T x) {
 
 // One value at a time.
 template <class T>
-COXSWAIN_EVERYWHERE inline T apply(Activation activation, T x) {
+COXSWAIN_IN_LOOPS T apply(Activation activation, T x) {
   return activation == Activation::gelu ? gelu(x) : activation == Activation::silu ? silu(x) : x;
 }
 template <class T>
-COXSWAIN_EVERYWHERE inline T apply_gradient(Activation activation, T x) {
+COXSWAIN_IN_LOOPS T apply_gradient(Activation activation, T x) {
   return activation == Activation::gelu ? gelu_gradient(x) : activation == Activation::silu ? silu_gradient(x) : T(1);
 }
 
