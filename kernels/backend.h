@@ -323,8 +323,8 @@ class Backend {
   virtual void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) = 0;
   // That such a product of so many rows reads of w.
   virtual std::size_t weight_bytes(std::int64_t /*rows*/, const TensorView& w) const { return w.bytes(); }
-  virtual void do_hold_weights(const TensorView&) {}  // see HeldWeights; the same ones maybe more than once
-  virtual void do_let_weights_go(const TensorView&) noexcept {}
+  virtual void hold_weights(const TensorView&) {}  // see HeldWeights; the same ones maybe more than once
+  virtual void let_weights_go(const TensorView&) noexcept {}
   virtual void do_cached_attention(const CachedAttention& op) = 0;
   virtual void do_sample(const Sample& op) = 0;
   virtual void do_add(TensorView a, TensorView b, TensorView sum) = 0;

@@ -56,13 +56,13 @@ class CountingBackend final : public Backend {
   void do_scalar_projection(TensorView, TensorView, TensorView, TensorView) override {}
   void do_scalar_projection_gradient(const ScalarProjectionGradient&) override {}
   void do_linear_rows(TensorView, TensorView, TensorView, Activation, TensorView) override {}
-  void do_hold_weights(const TensorView& w) override {  // as a processor does
+  void hold_weights(const TensorView& w) override {  // as a processor does
     if (!is_compressed_when_held(w)) return;
     const MemoryScope scope(*this, MemoryKind::compressed);
     Compressed& kept = compressed_[w.data];
     if (++kept.holders == 1) kept.memory = allocate(compressed_bytes(w));
   }
-  void do_let_weights_go(const TensorView& w) noexcept override {
+  void let_weights_go(const TensorView& w) noexcept override {
     const auto kept = compressed_.find(w.data);
     if (kept == compressed_.end() || --kept->second.holders > 0) return;
     release(kept->second.memory, compressed_bytes(w));

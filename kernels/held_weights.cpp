@@ -6,13 +6,13 @@ namespace coxswain {
 HeldWeights::HeldWeights(Backend& backend, const std::vector<TensorView>& weights) : HeldWeights(backend) {
   weights_.reserve(weights.size());
   for (const TensorView& w : weights) {
-    backend_.do_hold_weights(w);
+    backend_.hold_weights(w);
     weights_.push_back(w);
   }
 }
 
 HeldWeights::~HeldWeights() {
-  for (const TensorView& w : weights_) backend_.do_let_weights_go(w);
+  for (const TensorView& w : weights_) backend_.let_weights_go(w);
 }
 
 }  // namespace coxswain

@@ -112,13 +112,13 @@ void CompressedWeights::join(const std::vector<std::vector<CodeException>>& of_s
   }
 }
 
-void CpuBackend::do_hold_weights(const TensorView& w) {
+void CpuBackend::hold_weights(const TensorView& w) {
   if (!is_compressed_when_held(w)) return;
   Compressed& compressed = compressed_[w.data];
   if (++compressed.holders == 1) compressed.weights = std::make_unique<CompressedWeights>(*this, w);
 }
 
-void CpuBackend::do_let_weights_go(const TensorView& w) noexcept {
+void CpuBackend::let_weights_go(const TensorView& w) noexcept {
   const auto compressed = compressed_.find(w.data);
   if (compressed != compressed_.end() && --compressed->second.holders == 0) compressed_.erase(compressed);
 }

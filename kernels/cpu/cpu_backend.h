@@ -62,8 +62,8 @@ class CpuBackend : public Backend {
   void do_scalar_projection_gradient(const ScalarProjectionGradient& op) override;
   void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) override;
   std::size_t weight_bytes(std::int64_t rows, const TensorView& w) const override;
-  void do_hold_weights(const TensorView& w) override;
-  void do_let_weights_go(const TensorView& w) noexcept override;
+  void hold_weights(const TensorView& w) override;
+  void let_weights_go(const TensorView& w) noexcept override;
   void do_cached_attention(const CachedAttention& op) override;
   void do_sample(const Sample& op) override;
   void do_add(TensorView a, TensorView b, TensorView sum) override;
