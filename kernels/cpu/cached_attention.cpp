@@ -13,7 +13,7 @@
 #include <limits>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/dot_step.h"
 #include "kernels/cpu/turns.h"
 
 namespace coxswain {

@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/dot_step.h"
 
 namespace coxswain {
 

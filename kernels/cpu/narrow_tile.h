@@ -6,7 +6,7 @@
 // sums are the same.)
 #pragma once
 
-#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/dot_step.h"
 
 namespace coxswain {
 

@@ -15,11 +15,17 @@
 
 namespace coxswain {
 
-constexpr std::int64_t kRows = kLanes / 2;                // of x in a register
-constexpr std::int64_t kWeights = 8, kMostRegisters = 2;  // a tile: rows of w, registers of rows of x
-constexpr std::int64_t kLead = 144;                       // lines that are asked for earlier than a tile ahead
-constexpr std::int64_t kFew = 4;                          // rows of x: multiplied as they lie
-constexpr std::int64_t kTileRows = kMostRegisters * kRows, kTallestBlock = 6 * kTileRows, kPanel = 8 * kWeights;
+constexpr std::int64_t kRows = kLanes / 2;  // of x in a Lanes
+// A tile: rows of w, Lanes of rows of x. Its sums are in registers, of which there are half as many without AVX-512,
+// and half as wide.
+#ifdef __AVX512F__
+constexpr std::int64_t kWeights = 8, kMostRegisters = 2;
+#else
+constexpr std::int64_t kWeights = 4, kMostRegisters = 1;
+#endif
+constexpr std::int64_t kLead = 144;  // lines that are asked for earlier than a tile ahead
+constexpr std::int64_t kFew = 4;     // rows of x: multiplied as they lie
+constexpr std::int64_t kTileRows = kMostRegisters * kRows, kTallestBlock = 96, kPanel = 64;
 
 // Some rows of x in the order in which tiles read them: [tile][step of k][register][8 rows][the step's width], zeros
 // behind k, the last row again for missing ones. A tile has two registers; the last one has one if that is enough.
@@ -103,14 +109,13 @@ template <int M, int N, class T>
   }
 }
 
-// As many lines as a run's first tile of w has, if there is one, from a place in it or behind it.
-template <class T>
+// As many lines as a run's first tile of so many rows of w has, if there is one, from a place in it or behind it.
+template <std::int64_t tile, class T>
 Ahead lines_of(const TensorView& w, Turns::Run run, std::int64_t from) {
   if (run.count == 0) return {};
   const std::int64_t bytes = w.strides[0] * static_cast<std::int64_t>(sizeof(T)),
-                     rows = std::min(kWeights, w.shape[0] - kWeights * run.first);
-  return {reinterpret_cast<const char*>(w.as<T>()) + kWeights * run.first * bytes + 64 * from,
-          (rows * bytes + 63) / 64};
+                     rows = std::min(tile, w.shape[0] - tile * run.first);
+  return {reinterpret_cast<const char*>(w.as<T>()) + tile * run.first * bytes + 64 * from, (rows * bytes + 63) / 64};
 }
 
 // Packed rows of x times a few rows of w.
@@ -122,7 +127,7 @@ class Strip {
   Strip(const PackedRows<T>& x, const TensorView& weights)
       : x_(x), weights_(weights), w_(weights.as<T>()), w_stride_(weights.strides[0]), k_(weights.shape[1]) {}
 
-  Ahead lines(Turns::Run run, std::int64_t from) const { return lines_of<T>(weights_, run, from); }
+  Ahead lines(Turns::Run run, std::int64_t from) const { return lines_of<kColumns, T>(weights_, run, from); }
 
   void multiply(std::int64_t column, std::int64_t columns, Ahead later, R* sums, std::int64_t sum_stride) const {
     if (columns == kWeights) return tiles<kWeights>(column, later, sums, sum_stride);
@@ -153,21 +158,21 @@ template <class T>
 class NarrowStrip {
  public:
   using R = Real<T>;
-  static constexpr std::int64_t kColumns = kWeights;
+  static constexpr std::int64_t kColumns = DotStep<T>::kRows;
   NarrowStrip(const TensorView& x, const TensorView& weights)
       : rows_(x.shape[0]), weights_(weights), w_(weights.as<T>()), w_stride_(weights.strides[0]), k_(weights.shape[1]) {
     for (std::int64_t i = 0; i < kFew; ++i) x_[i] = x.as<T>() + std::min(i, rows_ - 1) * x.strides[0];
   }
 
-  Ahead lines(Turns::Run run, std::int64_t from) const { return lines_of<T>(weights_, run, from); }
+  Ahead lines(Turns::Run run, std::int64_t from) const { return lines_of<kColumns, T>(weights_, run, from); }
 
   // `sums` has four rows, however few x has.
   void multiply(std::int64_t column, std::int64_t columns, Ahead later, R* sums, std::int64_t sum_stride) const {
-    if (columns == kWeights) return tile(column, w_stride_, later, sums, sum_stride);
+    if (columns == kColumns) return tile(column, w_stride_, later, sums, sum_stride);
     for (std::int64_t j = 0; j < columns; ++j) {  // a row alone: eight times the same
-      R same[kFew * kWeights];
-      tile(column + j, 0, {}, same, kWeights);
-      for (std::int64_t i = 0; i < rows_; ++i) sums[i * sum_stride + j] = same[i * kWeights];
+      R same[kFew * kColumns];
+      tile(column + j, 0, {}, same, kColumns);
+      for (std::int64_t i = 0; i < rows_; ++i) sums[i * sum_stride + j] = same[i * kColumns];
     }
   }
 
