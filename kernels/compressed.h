@@ -6,7 +6,7 @@
 
 namespace coxswain {
 
-constexpr std::int64_t kCompressedRows = 8;  // of x at most: with more, a product is bound by its arithmetic
+std::int64_t compressed_rows();  // of x at most: with more, a product is bound by its arithmetic
 
 // Small ones stay in the processor's caches as they are.
 inline bool is_compressed_when_held(const TensorView& w) {

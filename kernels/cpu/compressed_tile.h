@@ -52,7 +52,7 @@ template <int X, class T, class AnyRows>
 #pragma GCC unroll 8
       for (int i = 0; i < X; ++i) {
         typename Step::Values value = Step::repeat(x.at(i, column + step * Step::kWidth));
-        Step::hold(value);
+        Step::hold_repeated(value);
         lanes[2 * i] = Step::multiply_add(group.upper[step], value, lanes[2 * i]);
         lanes[2 * i + 1] = Step::multiply_add(group.lower[step], value, lanes[2 * i + 1]);
       }

@@ -112,6 +112,14 @@ void CompressedWeights::join(const std::vector<std::vector<CodeException>>& of_s
   }
 }
 
+std::int64_t compressed_rows() {
+#ifdef __AVX512F__
+  return 8;
+#else
+  return 2;  // registers are fewer, and half as wide
+#endif
+}
+
 void CpuBackend::hold_weights(const TensorView& w) {
   if (!is_compressed_when_held(w)) return;
   Compressed& compressed = compressed_[w.data];
@@ -128,7 +136,7 @@ std::size_t CpuBackend::weight_bytes(std::int64_t rows, const TensorView& w) con
 }
 
 const CompressedWeights* CpuBackend::compressed_for(std::int64_t rows, const TensorView& w) const {
-  if (rows > kCompressedRows || compressed_.empty()) return nullptr;
+  if (rows > compressed_rows() || compressed_.empty()) return nullptr;
   const auto compressed = compressed_.find(w.data);
   if (compressed == compressed_.end()) return nullptr;
   const CompressedWeights& weights = *compressed->second.weights;

@@ -25,8 +25,8 @@ struct DotStep {
     for (int s = 0; s < 4; ++s)
       for (int i = 0; i < kLanes; ++i) steps[s].v[i] = from[i / kWidth * stride + s * kWidth + i % kWidth];
   }
-  // Keeps the compiler from reading the same memory again for every use.
-  COXSWAIN_INLINE static void hold(Values& values) { hold_lanes(values); }
+  // Keeps the compiler from reading again for every use what `repeat` gave.
+  COXSWAIN_INLINE static void hold_repeated(Values& values) { coxswain::hold_repeated(values); }
   COXSWAIN_INLINE static Lanes<T> multiply_add(const Values& a, const Values& b, const Lanes<T>& c) {
     return coxswain::multiply_add(a, b, c);
   }
@@ -66,7 +66,7 @@ struct PairProducts {
 template <>
 struct DotStep<bf16> : DotStepOfPairs<PairProducts> {
   using Values = PairProducts::Values;
-  COXSWAIN_INLINE static void hold(Values& values) { asm("" : "+v"(values)); }
+  COXSWAIN_INLINE static void hold_repeated(Values& values) { asm("" : "+v"(values)); }
   COXSWAIN_INLINE static Lanes<float> multiply_add(const Values& a, const Values& b, const Lanes<float>& c) {
     return {_mm512_dpbf16_ps(c.v, a, b)};
   }
@@ -81,9 +81,9 @@ struct EvenAndOdd {
 template <>
 struct DotStep<bf16> : DotStepOfPairs<EvenAndOdd> {
   using Values = EvenAndOdd::Values;
-  COXSWAIN_INLINE static void hold(Values& values) {
-    hold_lanes(values.even);
-    hold_lanes(values.odd);
+  COXSWAIN_INLINE static void hold_repeated(Values& values) {
+    coxswain::hold_repeated(values.even);
+    coxswain::hold_repeated(values.odd);
   }
   COXSWAIN_INLINE static Lanes<float> multiply_add(const Values& a, const Values& b, const Lanes<float>& c) {
     return coxswain::multiply_add(a.odd, b.odd, coxswain::multiply_add(a.even, b.even, c));

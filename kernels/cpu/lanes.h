@@ -78,9 +78,9 @@ COXSWAIN_INLINE LanePair<T> multiply_add(const Lanes<Real<T>>& a, const LanePair
   return {multiply_add(a, b.first, c.first), multiply_add(a, b.second, c.second)};
 }
 
-// Keeps the compiler from reading the same memory again for every use.
+// Keeps the compiler from reading again for every use what is the same in all eight parts, see DotStep.
 template <class R>
-COXSWAIN_INLINE void hold_lanes(Lanes<R>&) {}
+COXSWAIN_INLINE void hold_repeated(Lanes<R>&) {}
 
 // The same of one register.
 template <class R>

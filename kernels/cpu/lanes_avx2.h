@@ -12,8 +12,9 @@ struct Lanes<float> {
   __m256 v[2];
 };
 template <>
-COXSWAIN_INLINE void hold_lanes(Lanes<float>& lanes) {
-  asm("" : "+x"(lanes.v[0]), "+x"(lanes.v[1]));
+COXSWAIN_INLINE void hold_repeated(Lanes<float>& lanes) {
+  asm("" : "+x"(lanes.v[0]));
+  lanes.v[1] = lanes.v[0];
 }
 template <>
 COXSWAIN_INLINE Lanes<float> all_lanes(float value) {

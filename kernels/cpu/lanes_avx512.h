@@ -16,7 +16,7 @@ struct Lanes<float> {
   __m512 v;
 };
 template <>
-COXSWAIN_INLINE void hold_lanes(Lanes<float>& lanes) {
+COXSWAIN_INLINE void hold_repeated(Lanes<float>& lanes) {
   asm("" : "+v"(lanes.v));
 }
 template <>

@@ -59,7 +59,7 @@ template <int X, class T>
 #pragma GCC unroll 8
       for (int i = 0; i < X; ++i) {
         typename Step::Values value = Step::repeat(rows[i] + at + s * Step::kWidth);
-        Step::hold(value);
+        Step::hold_repeated(value);
         lanes[i] = Step::multiply_add(steps[s], value, lanes[i]);
       }
     }

@@ -81,7 +81,7 @@ template <int M, int N, class T>
 #pragma GCC unroll 8
     for (int j = 0; j < N; ++j) {
       typename Step::Values weight = Step::repeat(weights + j * stride);
-      Step::hold(weight);
+      Step::hold_repeated(weight);
 #pragma GCC unroll 8
       for (int i = 0; i < M; ++i) lanes[i * N + j] = Step::multiply_add(rows[i], weight, lanes[i * N + j]);
     }

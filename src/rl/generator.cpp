@@ -93,7 +93,7 @@ DecodePipeline& Generator::pipeline_for(const Sampling& sampling) {
 }
 
 void Generator::hold_weights() {
-  if (!config_.compress_weights || held_weights_ || slots_per_group() > kCompressedRows) return;
+  if (!config_.compress_weights || held_weights_ || slots_per_group() > compressed_rows()) return;
   held_weights_.emplace(model_.context().backend, model_.multiplied_weights());
 }
 

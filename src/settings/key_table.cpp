@@ -207,9 +207,9 @@ void add_generate(std::vector<Key>& keys) {
       .number("samples", &C::samples, kFromOne, {"responses", "to each prompt", kFree})
       .number("slots", &C::slots, {.least = 1, .most = 65536},
               {"responses", "that a data rank works on at once", kFree})
-      .flag("compress_weights", &C::compress_weights,
-            {"", "generate, evaluate: up to 8 slots on a CPU read weights without loss in fewer bits, kept beside",
-             kFree})
+      .flag(
+          "compress_weights", &C::compress_weights,
+          {"", "generate, evaluate: a few slots on a CPU read weights without loss in fewer bits, kept beside", kFree})
       .number("max_new_tokens", &C::max_new_tokens, kFromOne, {"tokens", "longest response", kFree})
       .number("min_new_tokens", &C::min_new_tokens, kNotNegative, {"tokens", "before that, no end is drawn", kFree})
       .number("temperature", &C::temperature, kNotNegative, {"", "0: always the likeliest token", kFree})

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/compressed.h"
+
 namespace coxswain {
 namespace {
 
@@ -73,10 +75,11 @@ TEST(InferencePlan, OfFewSlotsHasCompressedWeightsOutsideTheGpu) {
   config.model.vocabulary = 16384;
   EXPECT_EQ(bytes(make_inference_plan(config)[0], MemoryKind::compressed), 0u);
   config.generator->compress_weights = true;
+  config.generator->slots = 2;
   const RankPlan few = make_inference_plan(config)[0];
   EXPECT_EQ(bytes(few, MemoryKind::compressed), 16384u * 64u * 7 / 2);
   EXPECT_EQ(few.on_gpu(), few.total() - bytes(few, MemoryKind::compressed));
-  config.generator->slots = 9;
+  config.generator->slots = static_cast<int>(compressed_rows()) + 1;
   EXPECT_EQ(bytes(make_inference_plan(config)[0], MemoryKind::compressed), 0u);
 }
 
