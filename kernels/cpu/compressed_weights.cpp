@@ -32,7 +32,7 @@ Word<T> lowest_exponent(const Rows<T>& w, std::int64_t n, std::int64_t k) {
   for (int binade = kBinades - 1; binade >= 0; --binade) {
     held += count[static_cast<std::size_t>(binade)];
     if (binade + kCodes < kBinades) held -= count[static_cast<std::size_t>(binade + kCodes)];
-    if (binade + kCodes <= kBinades && held > most) most = held, lowest = binade;
+    if (held > most) most = held, lowest = binade;
   }
   return static_cast<Word<T>>(lowest << GroupCode<T>::kMantissa);
 }
