@@ -84,7 +84,7 @@ TYPED_TEST(Compressed, ExceptionsAreKeptWhereverTheyAre) {
   for (const std::int64_t row : {0, 15, 16, 699})  // several in a group, a strip's first and last ones
     for (const std::int64_t column : {0, 1, 7, 8, 15, 767, 775, 783}) w[row * 784 + column] = T();
   // Just above all others, and none of those that the choice of binades looks at.
-  w[5 * 784 + 2] = static_cast<T>(0.15f), w[5 * 784 + 5] = static_cast<T>(0.3f);
+  w[6 * 784 + 2] = static_cast<T>(0.15f), w[6 * 784 + 5] = static_cast<T>(0.3f);
   this->expect_same(w, w, "with exceptions");
   w[5 * 784 + 3] = static_cast<T>(std::numeric_limits<float>::infinity());
   Host<T> x = Host<T>::random({2, 784}, 1);
