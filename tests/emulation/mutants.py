@@ -163,7 +163,6 @@ MUTANTS = [
     ("row_linear.cu", "first_w = blockIdx.x / parts_of_x * Tile", "first_w = blockIdx.x * Tile", "attention"),
     ("row_linear.cuh: row_linear", "reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && ", "", "rows"),
     ("row_linear.cuh: row_linear", "stride % kPack<T> == 0 && ", "", "rows"),
-    ("row_linear.cuh: row_linear", " && k % kPack<T> == 0", "", "rows"),
     ("row_linear.cuh: row_linear", "first + i < k ? row[first + i]", "true ? row[first + i]", "attention"),
     ("row_linear_tall.cu", "at < op.w.k);", "true);", "attention"),
     ("row_linear_tall.cu", "op.x[first_x + row + i] + at, at < op.w.k", "op.x[first_x + row + i] + at, true",
