@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "kernels/compressed.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -72,9 +73,12 @@ CompressedWeights::CompressedWeights(Backend& backend, const TensorView& w) : ba
   w.dtype == DType::f32 ? compress<float>() : compress<bf16>();
 }
 
-CompressedWeights::~CompressedWeights() {
+CompressedWeights::~CompressedWeights() { release(); }
+
+void CompressedWeights::release() {
+  if (memory_ == nullptr) return;
   const std::size_t bytes = compressed_bytes(w_);
-  backend_.release(memory_, bytes);
+  backend_.release(std::exchange(memory_, nullptr), bytes);
   backend_.release_idle(bytes, bytes);  // others hardly want such a block
 }
 
@@ -103,6 +107,9 @@ void CompressedWeights::compress() {
   }
   join(exceptions);
   worth_reading_ = std::ssize(exceptions_) * kOrdinary <= n * k;
+  if (worth_reading_) return;
+  exceptions_ = {};
+  release();
 }
 
 void CompressedWeights::join(const std::vector<std::vector<CodeException>>& of_strips) {

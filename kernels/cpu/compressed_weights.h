@@ -203,6 +203,7 @@ class CompressedWeights {
  private:
   template <class T>
   void compress();
+  void release();
   void join(const std::vector<std::vector<CodeException>>& of_strips);
 
   Backend& backend_;

@@ -94,16 +94,17 @@ DecodePipeline& Generator::pipeline_for(const Sampling& sampling) {
 
 void Generator::hold_weights() {
   if (!config_.compress_weights || held_weights_ || slots_per_group() > compressed_rows()) return;
+  model_.await_values();
   held_weights_.emplace(model_.context().backend, model_.multiplied_weights());
 }
 
 void Generator::release() {
+  held_weights_.reset();
   if (caches_.empty()) return;
   pipeline_.reset();
   std::size_t smallest = caches_.front().bytes();
   for (const KvCache& cache : caches_) smallest = std::min(smallest, cache.bytes());
   caches_.clear();
-  held_weights_.reset();
   model_.context().backend.release_idle(smallest);
 }
 

@@ -108,6 +108,7 @@ TYPED_TEST(Compressed, WeightsOfAllSizesAreLeft) {
   for (std::int64_t i = 0; i < w.size(); ++i)
     w[i] = static_cast<T>(std::ldexp(static_cast<float>(w.at(i)), static_cast<int>(i % 60) - 30));
   const HeldWeights held(*this->backend_, {w});
+  EXPECT_EQ(this->backend_->memory().in_use, 0u);
   Host<T> y({2, 700});
   this->backend_->linear_rows(x, w, {}, Activation::none, y);
   ASSERT_TRUE(y.same_bits(this->plain(x, w)));
