@@ -18,10 +18,10 @@ void RunConfig::check() const {
   require(log_every > 0, "[run] log_every", log_every, "must be positive");
 }
 
-int GenerateConfig::busy_slots() const {
+int GenerateConfig::busy_slots(int data_ranks) const {
   if (!prompts.empty()) return slots;
-  const std::int64_t known = std::max(1, synthetic_prompts);
-  return static_cast<int>(std::min<std::int64_t>(slots, known * samples));
+  const std::int64_t responses = std::int64_t{std::max(1, synthetic_prompts)} * samples;
+  return static_cast<int>(std::min<std::int64_t>(slots, (responses + data_ranks - 1) / data_ranks));
 }
 
 void GenerateConfig::check() const {

@@ -43,8 +43,9 @@ struct GenerateConfig {
   double top_p = 1.0;        // of the fewest likeliest tokens that have this probability together
   std::string stop;          // text that ends a response as well
 
-  // Slots that find work, as far as the number of responses is known without the prompts' file.
-  int busy_slots() const;
+  // Slots of each of so many data ranks that find work, as far as the number of responses is known without the prompts'
+  // file.
+  int busy_slots(int data_ranks) const;
   void check() const;
 
   friend bool operator==(const GenerateConfig&, const GenerateConfig&) = default;

@@ -48,7 +48,7 @@ Generate::Generate(const GeneratePhaseConfig& config, const ProcessGrid& grid, B
     : config_(config),
       context_{grid.world(), backend, log},
       model_(config.model, grid, backend),
-      generator_(model_.model(), {.slots = config.generate.busy_slots(),
+      generator_(model_.model(), {.slots = config.generate.busy_slots(grid.config().data),
                                   .context = std::min(config.length, config.model.context),
                                   .compress_weights = config.generate.compress_weights}),
       tokenizer_(make_tokenizer(config_.data)),

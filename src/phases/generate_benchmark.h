@@ -59,7 +59,7 @@ class GenerateBenchmark final : public Phase {
   FrozenModel model_;
   Generator generator_;
   std::int64_t step_ = 0;
-  std::vector<double> seconds_;  // of the rounds that count
+  std::vector<double> seconds_, reading_;  // of the rounds that count; bytes a second, measured after each
   std::map<std::string, OperationCost> of_prompts_, of_all_;
   std::string table_;
 };

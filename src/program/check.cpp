@@ -102,7 +102,7 @@ std::optional<InferenceConfig> inference_config(const Settings& settings) {
   if (phase != "generate") config.micro = settings.batch.micro;
   if (phase == "generate" || (phase == "evaluate" && !settings.evaluate.prompts.empty()))
     config.generator = GeneratorConfig{
-        .slots = phase == "generate" ? settings.generate.busy_slots() : settings.generate.slots,
+        .slots = phase == "generate" ? settings.generate.busy_slots(settings.grid.data) : settings.generate.slots,
         .context = config.length,
         .compress_weights = settings.generate.compress_weights && settings.device.kind != DeviceKind::cuda};
   if (phase != "evaluate") return config;

@@ -47,6 +47,22 @@ class GeneratePrompts : public testing::Test {
   Log log{{.speaks = true, .speaker = "", .out = &said, .error = &said}};
 };
 
+TEST(GenerateSlots, AreNoMoreThanTheResponsesOfADataRank) {
+  GenerateConfig config;
+  config.slots = 32;
+  config.prompt = "one";
+  EXPECT_EQ(config.busy_slots(1), 1);
+  config.samples = 9;
+  EXPECT_EQ(config.busy_slots(1), 9);
+  EXPECT_EQ(config.busy_slots(2), 5);
+  EXPECT_EQ(config.busy_slots(16), 1);
+  config.synthetic_prompts = 5;
+  EXPECT_EQ(config.busy_slots(1), 32);
+  EXPECT_EQ(config.busy_slots(3), 15);
+  config.prompts = "how many/it/has.jsonl";
+  EXPECT_EQ(config.busy_slots(3), 32);
+}
+
 TEST_F(GeneratePrompts, FilesOfLinesLeaveOutWhatDoesNotFit) {
   config.generate.prompts = file("a.txt", "ten bytes!\r\nab\n\n\xff\n") + ", " + file("b.txt", "cd\neleven byte\n");
   EXPECT_EQ(prompts(), 3) << "CR is no eleventh byte";
