@@ -323,8 +323,9 @@ class Backend {
   virtual void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) = 0;
   // That such a product of so many rows reads of w.
   virtual std::size_t weight_bytes(std::int64_t /*rows*/, const TensorView& w) const { return w.bytes(); }
-  virtual void hold_weights(const TensorView&) {}  // see HeldWeights; the same ones maybe more than once
-  virtual void let_weights_go(const TensorView&) noexcept {}
+  // From the first HeldWeights of w on, and after the last one.
+  virtual void keep_weights(const TensorView&) {}
+  virtual void drop_weights(const TensorView&) noexcept {}
   virtual void do_cached_attention(const CachedAttention& op) = 0;
   virtual void do_sample(const Sample& op) = 0;
   virtual void do_add(TensorView a, TensorView b, TensorView sum) = 0;
@@ -353,6 +354,7 @@ class Backend {
   std::map<std::size_t, Blocks> pool_;
   std::map<std::size_t, Blocks> recorded_pool_;  // what recorded work takes and gives back, apart from all other memory
   bool in_recorded_work_ = false;
+  std::map<const void*, int> holders_;        // of weights, by where they lie
   int recordings_ = 0, recorded_blocks_ = 0;  // that live; that are taken at present
   Recorder* recorder_ = nullptr;
   MemoryUse memory_;

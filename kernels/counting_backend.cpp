@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/compressed.h"
+#include "kernels/scratch.h"
 
 namespace coxswain {
 namespace {
@@ -56,18 +57,13 @@ class CountingBackend final : public Backend {
   void do_scalar_projection(TensorView, TensorView, TensorView, TensorView) override {}
   void do_scalar_projection_gradient(const ScalarProjectionGradient&) override {}
   void do_linear_rows(TensorView, TensorView, TensorView, Activation, TensorView) override {}
-  void hold_weights(const TensorView& w) override {  // as a processor does
+  void keep_weights(const TensorView& w) override {  // as a processor does
     if (!is_compressed_when_held(w)) return;
     const MemoryScope scope(*this, MemoryKind::compressed);
-    Compressed& kept = compressed_[w.data];
-    if (++kept.holders == 1) kept.memory = allocate(compressed_bytes(w));
+    const auto bytes = static_cast<std::int64_t>(compressed_bytes(w));
+    compressed_.emplace(w.data, std::make_unique<Scratch<char>>(*this, bytes));
   }
-  void let_weights_go(const TensorView& w) noexcept override {
-    const auto kept = compressed_.find(w.data);
-    if (kept == compressed_.end() || --kept->second.holders > 0) return;
-    release(kept->second.memory, compressed_bytes(w));
-    compressed_.erase(kept);
-  }
+  void drop_weights(const TensorView& w) noexcept override { compressed_.erase(w.data); }
   void do_cached_attention(const CachedAttention&) override {}
   void do_sample(const Sample&) override {}
   void do_add(TensorView, TensorView, TensorView) override {}
@@ -80,12 +76,8 @@ class CountingBackend final : public Backend {
   void do_normal(const NormalFill&) override {}
 
  private:
-  struct Compressed {
-    int holders = 0;
-    void* memory = nullptr;
-  };
   std::uintptr_t next_ = 64;
-  std::map<const void*, Compressed> compressed_;  // by where w lies
+  std::map<const void*, std::unique_ptr<Scratch<char>>> compressed_;  // by where w lies
 };
 
 }  // namespace

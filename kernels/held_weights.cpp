@@ -6,13 +6,19 @@ namespace coxswain {
 HeldWeights::HeldWeights(Backend& backend, const std::vector<TensorView>& weights) : HeldWeights(backend) {
   weights_.reserve(weights.size());
   for (const TensorView& w : weights) {
-    backend_.hold_weights(w);
+    if (!backend_.holders_.contains(w.data)) backend_.keep_weights(w);
+    ++backend_.holders_[w.data];
     weights_.push_back(w);
   }
 }
 
 HeldWeights::~HeldWeights() {
-  for (const TensorView& w : weights_) backend_.let_weights_go(w);
+  for (const TensorView& w : weights_) {
+    const auto holders = backend_.holders_.find(w.data);
+    if (--holders->second > 0) continue;
+    backend_.holders_.erase(holders);
+    backend_.drop_weights(w);
+  }
 }
 
 }  // namespace coxswain

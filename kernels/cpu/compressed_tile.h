@@ -2,7 +2,7 @@
 //
 // As in narrow_tile.h, a register holds the sums of one row of x and eight rows of w; an element's sums are the same.
 // Two such registers for each row of x: a value of x that is read serves sixteen rows of w. Groups come from the memory
-// in the order in which they lie, and are unpacked into the first-level cache.
+// in the order in which they lie.
 #pragma once
 
 #include "kernels/cpu/compressed_weights.h"
@@ -25,8 +25,8 @@ struct RowsSideBySide {
   }
 };
 
-// Memory 10 KB behind a group, which lies beyond the strip (there may be none): a step's share of it. Measured: 6 to 12
-// KB are as good, 4 KB costs a tenth; all lines of a group at once up to a tenth.
+// Memory 10 KB behind a group, in this strip, the next or behind the last: a step's share of it. Measured: 6 to 12 KB
+// are as good, 4 KB costs a tenth; all lines of a group at once up to a tenth.
 template <class T>
 COXSWAIN_INLINE void ask_behind(const typename GroupCode<T>::Word* group, int step) {
   constexpr int kLead = 10 << 10, kLines = GroupCode<T>::kWords * sizeof(*group) / 64;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
-#include <utility>
 
 #include "kernels/compressed.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -16,24 +16,26 @@ constexpr std::int64_t kOrdinary = 256;  // numbers for each exception, at least
 template <class T>
 using Word = typename GroupCode<T>::Word;
 
-// Where the sixteen binades begin that hold most of w's numbers, as far as some of them tell.
+// Where the sixteen binades begin that hold most of a strip's numbers, as far as some of them tell; the lower ones of
+// several, since more numbers are small than large.
 template <class T>
-Word<T> lowest_exponent(const Rows<T>& w, std::int64_t n, std::int64_t k) {
-  constexpr std::int64_t kSeen = 1 << 16;
+Word<T> lowest_exponent(const Rows<T>& w, std::int64_t first, std::int64_t last, std::int64_t k) {
+  constexpr std::int64_t kSeen = 1 << 12;
   constexpr int kBinades = 256, kCodes = 16;
-  const std::int64_t stride = std::max<std::int64_t>(1, n * k / kSeen) | 1;  // odd: meets all columns
+  const std::int64_t stride = std::max<std::int64_t>(1, (last - first) * k / kSeen);
   std::array<std::int64_t, kBinades> count{};
-  for (std::int64_t i = 0; i < n * k; i += stride) {
-    Word<T> bits;
-    std::memcpy(&bits, w[i / k] + i % k, sizeof bits);
-    ++count[(bits & GroupCode<T>::kExponent) >> GroupCode<T>::kMantissa];
-  }
-  std::int64_t most = -1, held = 0;
+  for (std::int64_t row = first; row < last; ++row)
+    for (std::int64_t column = row % stride; column < k; column += stride) {
+      Word<T> bits;
+      std::memcpy(&bits, w[row] + column, sizeof bits);
+      ++count[(bits & GroupCode<T>::kExponent) >> GroupCode<T>::kMantissa];
+    }
+  std::int64_t most = 0, held = 0;
   int lowest = 0;
   for (int binade = kBinades - 1; binade >= 0; --binade) {
     held += count[static_cast<std::size_t>(binade)];
     if (binade + kCodes < kBinades) held -= count[static_cast<std::size_t>(binade + kCodes)];
-    if (held > most) most = held, lowest = binade;
+    if (held >= most) most = held, lowest = binade;
   }
   return static_cast<Word<T>>(lowest << GroupCode<T>::kMantissa);
 }
@@ -69,17 +71,16 @@ void find_exceptions(const Word<T>* numbers, Word<T> lowest, std::int64_t group,
 
 CompressedWeights::CompressedWeights(Backend& backend, const TensorView& w) : backend_(backend), w_(w) {
   const MemoryScope scope(backend, MemoryKind::compressed);
-  memory_ = backend.allocate(compressed_bytes(w));
+  memory_.emplace(backend, static_cast<std::int64_t>(compressed_bytes(w)));
   w.dtype == DType::f32 ? compress<float>() : compress<bf16>();
+  if (!worth_reading()) give_back();
 }
 
-CompressedWeights::~CompressedWeights() { release(); }
+CompressedWeights::~CompressedWeights() { give_back(); }
 
-void CompressedWeights::release() {
-  if (memory_ == nullptr) return;
-  const std::size_t bytes = compressed_bytes(w_);
-  backend_.release(std::exchange(memory_, nullptr), bytes);
-  backend_.release_idle(bytes, bytes);  // others hardly want such a block
+void CompressedWeights::give_back() noexcept {
+  memory_.reset();
+  backend_.release_idle(compressed_bytes(w_), compressed_bytes(w_));  // others hardly want such a block
 }
 
 bool CompressedWeights::is_of(const TensorView& w) const {
@@ -92,30 +93,28 @@ void CompressedWeights::compress() {
   const std::int64_t n = w_.shape[0], k = w_.shape[1], strips = (n + kStripRows - 1) / kStripRows,
                      groups = k / group_columns<T>();
   const Rows<T> w(w_);
-  const Word<T> lowest = lowest_exponent<T>(w, n, k);
-  lowest_ = lowest;
-  std::vector<std::vector<CodeException>> exceptions(static_cast<std::size_t>(strips));
+  strips_.resize(static_cast<std::size_t>(strips) + 1);
+  std::vector<std::vector<CodeException>> found(static_cast<std::size_t>(strips));
+  std::atomic<std::int64_t> exceptions = 0;
 #pragma omp parallel for schedule(static)
-  for (std::int64_t strip = 0; strip < strips; ++strip) {
-    Word<T>* to = static_cast<Word<T>*>(memory_) + strip * groups * Code::kWords;
+  for (std::int64_t i = 0; i < strips; ++i) {
+    if (exceptions * kOrdinary > n * k) continue;
+    std::vector<CodeException>& of_strip = found[static_cast<std::size_t>(i)];
+    const auto lowest = lowest_exponent<T>(w, i * kStripRows, std::min((i + 1) * kStripRows, n), k);
+    strips_[static_cast<std::size_t>(i)].lowest = lowest;
+    Word<T>* to = reinterpret_cast<Word<T>*>(memory_->data()) + i * groups * Code::kWords;
     for (std::int64_t group = 0; group < groups; ++group, to += Code::kWords) {
       alignas(64) Word<T> numbers[2 * Code::kHalf];
-      gather_group(w, n, strip * kStripRows, group * group_columns<T>(), numbers);
+      gather_group(w, n, i * kStripRows, group * group_columns<T>(), numbers);
       Code::pack(numbers, lowest, to);
-      find_exceptions<T>(numbers, lowest, group, exceptions[static_cast<std::size_t>(strip)]);
+      find_exceptions<T>(numbers, lowest, group, of_strip);
     }
+    exceptions += std::ssize(of_strip);
   }
-  join(exceptions);
-  worth_reading_ = std::ssize(exceptions_) * kOrdinary <= n * k;
-  if (worth_reading_) return;
-  exceptions_ = {};
-  release();
-}
-
-void CompressedWeights::join(const std::vector<std::vector<CodeException>>& of_strips) {
-  for (const std::vector<CodeException>& some : of_strips) {
-    exceptions_.insert(exceptions_.end(), some.begin(), some.end());
-    strip_begin_.push_back(exceptions_.size());
+  if (exceptions * kOrdinary > n * k) return strips_.clear();
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    exceptions_.insert(exceptions_.end(), found[i].begin(), found[i].end());
+    strips_[i + 1].first_exception = static_cast<std::uint32_t>(exceptions_.size());
   }
 }
 
@@ -127,16 +126,11 @@ std::int64_t compressed_rows() {
 #endif
 }
 
-void CpuBackend::hold_weights(const TensorView& w) {
-  if (!is_compressed_when_held(w)) return;
-  Compressed& compressed = compressed_[w.data];
-  if (++compressed.holders == 1) compressed.weights = std::make_unique<CompressedWeights>(*this, w);
+void CpuBackend::keep_weights(const TensorView& w) {
+  if (is_compressed_when_held(w)) compressed_.emplace(w.data, std::make_unique<CompressedWeights>(*this, w));
 }
 
-void CpuBackend::let_weights_go(const TensorView& w) noexcept {
-  const auto compressed = compressed_.find(w.data);
-  if (compressed != compressed_.end() && --compressed->second.holders == 0) compressed_.erase(compressed);
-}
+void CpuBackend::drop_weights(const TensorView& w) noexcept { compressed_.erase(w.data); }
 
 std::size_t CpuBackend::weight_bytes(std::int64_t rows, const TensorView& w) const {
   return compressed_for(rows, w) != nullptr ? compressed_bytes(w) : w.bytes();
@@ -146,7 +140,7 @@ const CompressedWeights* CpuBackend::compressed_for(std::int64_t rows, const Ten
   if (rows > compressed_rows() || compressed_.empty()) return nullptr;
   const auto compressed = compressed_.find(w.data);
   if (compressed == compressed_.end()) return nullptr;
-  const CompressedWeights& weights = *compressed->second.weights;
+  const CompressedWeights& weights = *compressed->second;
   return weights.is_of(w) && weights.worth_reading() ? &weights : nullptr;
 }
 

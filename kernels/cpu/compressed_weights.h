@@ -1,9 +1,10 @@
 // A matrix of weights in fewer bits, without loss, for products of few rows: their time is the way of w from the
 // memory.
 //
-// Nearly all exponents of a matrix's weights lie within sixteen binades. Four bits say in which a number lies, beside
-// its sign and mantissa: bf16 takes 12 bits, f32 28. The few numbers elsewhere are exceptions, put in when their group
-// has been unpacked. (Zhang et al. 2025, "DFloat11", use Huffman codes: eleven bits, for more arithmetic.)
+// Nearly all exponents of a matrix's weights lie within sixteen binades, here of a few rows. Four bits say in which a
+// number lies, beside its sign and mantissa: bf16 takes 12 bits, f32 28. The few numbers elsewhere are exceptions, put
+// in when their group has been unpacked. (Zhang et al. 2025, "DFloat11", use Huffman codes: eleven bits, for more
+// arithmetic.)
 //
 // Sixteen rows of w are a strip. A group has so many columns of it as four steps of DotStep take: first the steps of
 // the eight upper rows, then those of the lower ones, each step 8 rows x its width. So a product reads a strip as it
@@ -11,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -59,7 +61,7 @@ struct GroupCode<bf16> {
         numbers[96 + i] = number(exchanged(right), codes >> 5);
       }
   }
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
   COXSWAIN_INLINE static void unpack_half(const Word* from, int half, Word lowest, Values* steps) {
     const Word* words = from + half * kHalfWords;
     const __m512i codes = _mm512_loadu_si512(words), left = _mm512_loadu_si512(words + 32),
@@ -69,7 +71,7 @@ struct GroupCode<bf16> {
       const __m512i kept = _mm512_and_si512(own, _mm512_set1_epi16(static_cast<short>(kOwn)));
       const __m512i both =
           _mm512_ternarylogic_epi64(kept, code, _mm512_set1_epi16(kCode), 0xf8);  // kept | code & kCode
-      return reinterpret_cast<Values>(_mm512_add_epi16(both, base));
+      return DotStep<bf16>::values_of({_mm512_add_epi16(both, base)});
     };
     steps[0] = numbers(left, _mm512_slli_epi16(codes, 7));
     steps[1] = numbers(_mm512_shuffle_epi8(left, exchange), _mm512_slli_epi16(codes, 3));
@@ -196,32 +198,33 @@ class CompressedWeights {
 
   bool is_of(const TensorView& w) const;
   // Not where numbers lie in so many binades that exceptions would take more than is saved.
-  bool worth_reading() const { return worth_reading_; }
+  bool worth_reading() const { return !strips_.empty(); }
   template <class T>
   CompressedStrip<T> strip(std::int64_t index) const;
 
  private:
+  // Of a strip: the exponent with code 0, at its place, and where its exceptions begin.
+  struct Strip {
+    std::uint32_t lowest = 0, first_exception = 0;
+  };
   template <class T>
   void compress();
-  void release();
-  void join(const std::vector<std::vector<CodeException>>& of_strips);
+  void give_back() noexcept;
 
   Backend& backend_;
   TensorView w_;
-  void* memory_ = nullptr;
-  std::uint32_t lowest_ = 0;                 // exponent, at its place
-  std::vector<CodeException> exceptions_;    // of all strips, one after the other
-  std::vector<std::size_t> strip_begin_{0};  // where a strip's begin among them
-  bool worth_reading_ = true;
+  std::optional<Scratch<char>> memory_;
+  std::vector<Strip> strips_;              // and an end; none where it is not worth reading
+  std::vector<CodeException> exceptions_;  // side by side, as they are read in turn
 };
 
 template <class T>
 CompressedStrip<T> CompressedWeights::strip(std::int64_t index) const {
   using Word = typename GroupCode<T>::Word;
   const std::int64_t k = w_.shape[1], words = k / group_columns<T>() * GroupCode<T>::kWords;
-  const auto at = static_cast<std::size_t>(index);
-  return {static_cast<const Word*>(memory_) + index * words, k, static_cast<Word>(lowest_),
-          std::span(exceptions_).subspan(strip_begin_[at], strip_begin_[at + 1] - strip_begin_[at])};
+  const Strip &strip = strips_[static_cast<std::size_t>(index)], &next = strips_[static_cast<std::size_t>(index) + 1];
+  return {reinterpret_cast<const Word*>(memory_->data()) + index * words, k, static_cast<Word>(strip.lowest),
+          std::span(exceptions_).subspan(strip.first_exception, next.first_exception - strip.first_exception)};
 }
 
 }  // namespace coxswain

@@ -62,8 +62,8 @@ class CpuBackend : public Backend {
   void do_scalar_projection_gradient(const ScalarProjectionGradient& op) override;
   void do_linear_rows(TensorView x, TensorView w, TensorView bias, Activation activation, TensorView y) override;
   std::size_t weight_bytes(std::int64_t rows, const TensorView& w) const override;
-  void hold_weights(const TensorView& w) override;
-  void let_weights_go(const TensorView& w) noexcept override;
+  void keep_weights(const TensorView& w) override;
+  void drop_weights(const TensorView& w) noexcept override;
   void do_cached_attention(const CachedAttention& op) override;
   void do_sample(const Sample& op) override;
   void do_add(TensorView a, TensorView b, TensorView sum) override;
@@ -76,14 +76,10 @@ class CpuBackend : public Backend {
   void do_normal(const NormalFill& op) override;
 
  private:
-  struct Compressed {
-    int holders = 0;
-    std::unique_ptr<CompressedWeights> weights;
-  };
   // Null where a product of so many rows reads w as it is.
   const CompressedWeights* compressed_for(std::int64_t rows, const TensorView& w) const;
 
-  std::map<const void*, Compressed> compressed_;  // by where w lies
+  std::map<const void*, std::unique_ptr<CompressedWeights>> compressed_;  // by where w lies
 };
 
 }  // namespace coxswain

@@ -44,7 +44,7 @@ COXSWAIN_INLINE void DotStep<float>::load_rows(const float* from, std::int64_t s
 
 // What the two forms of DotStep<bf16> share: `Form` makes Values of a line.
 template <class Form>
-struct DotStepOfPairs {
+struct DotStepOfPairs : Form {
   static constexpr int kWidth = 4, kBlock = 4 * kWidth, kRows = kLanes / 2;
   COXSWAIN_INLINE static auto load(const bf16* from, std::int64_t count = 2 * kLanes) {
     return Form::values_of(load_line(from, 2 * count));
@@ -65,7 +65,6 @@ struct PairProducts {
 };
 template <>
 struct DotStep<bf16> : DotStepOfPairs<PairProducts> {
-  using Values = PairProducts::Values;
   COXSWAIN_INLINE static void hold_repeated(Values& values) { asm("" : "+v"(values)); }
   COXSWAIN_INLINE static Lanes<float> multiply_add(const Values& a, const Values& b, const Lanes<float>& c) {
     return {_mm512_dpbf16_ps(c.v, a, b)};
@@ -80,7 +79,6 @@ struct EvenAndOdd {
 };
 template <>
 struct DotStep<bf16> : DotStepOfPairs<EvenAndOdd> {
-  using Values = EvenAndOdd::Values;
   COXSWAIN_INLINE static void hold_repeated(Values& values) {
     coxswain::hold_repeated(values.even);
     coxswain::hold_repeated(values.odd);

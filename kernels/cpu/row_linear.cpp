@@ -6,14 +6,14 @@
 //
 // A register holds the sums of eight rows of x and one row of w: two values of each of the eight rows, laid side by
 // side beforehand, times two values of w, repeated. So nothing is added across a register but at the end of a row, and
-// one value of w that is read serves up to sixteen rows. For up to four rows of x it is the other way round
-// (narrow_tile.h).
+// one value of w that is read serves as many rows as there are registers for. For up to four rows of x it is the other
+// way round (narrow_tile.h).
 //
 // w is read as it lies, once for a block of rows of x: a thread goes through its rows of w, and asks for the next ones
 // while it multiplies the present ones. For few rows of x that is the rate of the memory, for many the rate of the
 // multipliers. A thread that is done with its share goes on with what others have left of theirs.
 //
-// While weights are held, products of up to eight rows read large ones compressed (compressed_weights.h).
+// While weights are held, products of few rows (compressed_rows()) read large ones compressed (compressed_weights.h).
 #include <omp.h>
 
 #include <algorithm>

@@ -28,7 +28,7 @@ constexpr std::int64_t kFew = 4;     // rows of x: multiplied as they lie
 constexpr std::int64_t kTileRows = kMostRegisters * kRows, kTallestBlock = 96, kPanel = 64;
 
 // Some rows of x in the order in which tiles read them: [tile][step of k][register][8 rows][the step's width], zeros
-// behind k, the last row again for missing ones. A tile has two registers; the last one has one if that is enough.
+// behind k, the last row again for missing ones. The last tile has fewer registers if these are enough.
 template <class T>
 class PackedRows {
  public:

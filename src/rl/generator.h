@@ -45,7 +45,7 @@ class Generator {
   void reserve();  // takes the cache's memory, unless it has it; respond() does so too
   // Of compress_weights, once they have their values: respond() does so too, within a step.
   void hold_weights();
-  void release();  // gives all memory back to the system
+  void release();  // gives caches and compressed weights back to the system
   int context() const { return config_.context; }
 
  private:

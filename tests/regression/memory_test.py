@@ -21,7 +21,8 @@ MODELS = {"weights": {"model.layers": 6, "model.hidden": 512, "model.heads": 8, 
                           "batch.global": 16, "batch.micro": 8, "model.context": 512, "batch.length": 512}}
 RESPONSES = {"run.phase": "generate", "checkpoint.at_end": "no", "checkpoint.every": 0, "generate.synthetic_prompts": 32,
               "generate.synthetic_prompt_tokens": 224, "generate.slots": 32, "generate.max_new_tokens": 16}
-GENERATION = {"generation": RESPONSES, "few slots": RESPONSES | {"generate.slots": 8}}  # these compress weights beside
+# Few slots compress weights beside, with AVX-512.
+GENERATION = {"generation": RESPONSES, "few slots": RESPONSES | {"generate.slots": 8}}
 SOME = [("weights", "fp32", "1x1x1", "none"), ("weights", "bf16", "1x2x1", "selective"),
         ("activations", "bf16", "2x1x1", "none"), ("weights", "fp32", "1x1x2", "full"),
         ("weights", "bf16", "1x1x1", "generation"), ("weights", "fp32", "1x2x1", "generation"),
